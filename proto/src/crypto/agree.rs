@@ -1,0 +1,70 @@
+//! X25519 key agreement (RFC 7748). A peer's key that contributes nothing is refused.
+
+use std::fmt;
+
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use super::{rng::Rng, secret::Secret};
+
+/// A private key for key agreement, wiped when dropped.
+pub struct AgreeKey {
+    secret: StaticSecret,
+    public: AgreePublic,
+}
+
+/// A public key for key agreement.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct AgreePublic(pub [u8; 32]);
+
+impl AgreeKey {
+    /// A fresh key.
+    pub fn generate(rng: &mut Rng) -> Self {
+        Self::from_secret(&rng.secret())
+    }
+
+    /// The key that these bytes are.
+    pub fn from_secret(secret: &Secret<32>) -> Self {
+        let secret = StaticSecret::from(*secret.expose());
+        let public = AgreePublic(PublicKey::from(&secret).to_bytes());
+        Self { secret, public }
+    }
+
+    /// The public half, computed once.
+    pub const fn public(&self) -> AgreePublic {
+        self.public
+    }
+
+    /// The shared secret with `other`, or `None` if `other` is of low order.
+    pub fn agree(&self, other: AgreePublic) -> Option<Secret<32>> {
+        let shared = self.secret.diffie_hellman(&PublicKey::from(other.0));
+        shared.was_contributory().then(|| Secret::new(*shared.as_bytes()))
+    }
+}
+
+impl fmt::Debug for AgreeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgreeKey({:?})", self.public)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_agree() {
+        let mut rng = Rng::from_seed(Secret::new([1; 32]));
+        let (a, b) = (AgreeKey::generate(&mut rng), AgreeKey::generate(&mut rng));
+        let (x, y) = (a.agree(b.public()).unwrap(), b.agree(a.public()).unwrap());
+        assert!(x.matches(y.expose()));
+    }
+
+    #[test]
+    fn a_key_of_low_order_is_refused() {
+        let key = AgreeKey::from_secret(&Secret::new([5; 32]));
+        assert!(key.agree(AgreePublic([0; 32])).is_none());
+        let mut one = [0; 32];
+        one[0] = 1;
+        assert!(key.agree(AgreePublic(one)).is_none());
+    }
+}

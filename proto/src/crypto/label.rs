@@ -1,0 +1,89 @@
+//! Every derivation, signature and hash label of the protocol, so that no two uses share a string.
+
+/// What a derived key or a signed, hashed or authenticated byte string is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Label {
+    /// The key that a decoy directory entry of an unknown name is derived from.
+    Decoy,
+    /// A directory entry, signed by its identity.
+    Entry,
+    /// The fingerprint of an identity.
+    Fingerprint,
+    /// The key-agreement half of an identity, from its seed.
+    IdentityAgree,
+    /// The signature half of an identity, from its seed.
+    IdentitySign,
+    /// The first bytes of a dialler's QUIC packets, by which a door knows an invited guest.
+    Knock,
+    /// The OPAQUE context.
+    Login,
+    /// The client's half of the logout exchange.
+    LogoutClient,
+    /// The server's half of the logout exchange.
+    LogoutServer,
+    /// One message's key and nonce, from its chain.
+    Message,
+    /// A sealed contact note.
+    Note,
+    /// The prologue of the handshake between peers.
+    Peer,
+    /// The chain of what the initiator of a peer session sends.
+    PeerInitiator,
+    /// The chain of what the responder of a peer session sends.
+    PeerResponder,
+    /// A device proving that it may resume its session.
+    Resume,
+    /// The root key of a peer session.
+    Root,
+    /// The number that two people compare.
+    SafetyNumber,
+    /// The key of the logged-in session between a client and the server.
+    ServerSession,
+    /// The key that seals rows of the local store.
+    StoreRow,
+    /// The key that turns names and ids into look-up keys of the local store.
+    StoreLookup,
+    /// The shared secret of one introduction, bound to everything the ticket says.
+    Ticket,
+    /// The vault's key commitment.
+    VaultCommitment,
+    /// The vault's key.
+    VaultKey,
+}
+
+impl Label {
+    /// The bytes that stand in the derivation. `PROTOCOL.md` lists every one.
+    pub const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Decoy => b"hither/1 decoy",
+            Self::Entry => b"hither/1 entry",
+            Self::Fingerprint => b"hither/1 fingerprint",
+            Self::IdentityAgree => b"hither/1 identity agree",
+            Self::IdentitySign => b"hither/1 identity sign",
+            Self::Knock => b"hither/1 knock",
+            Self::Login => b"hither/1 login",
+            Self::LogoutClient => b"hither/1 logout client",
+            Self::LogoutServer => b"hither/1 logout server",
+            Self::Message => b"hither/1 message",
+            Self::Note => b"hither/1 note",
+            Self::Peer => b"hither/1 peer",
+            Self::PeerInitiator => b"hither/1 peer initiator",
+            Self::PeerResponder => b"hither/1 peer responder",
+            Self::Resume => b"hither/1 resume",
+            Self::Root => b"hither/1 root",
+            Self::SafetyNumber => b"hither/1 safety number",
+            Self::ServerSession => b"hither/1 server session",
+            Self::StoreRow => b"hither/1 store row",
+            Self::StoreLookup => b"hither/1 store lookup",
+            Self::Ticket => b"hither/1 ticket",
+            Self::VaultCommitment => b"hither/1 vault commitment",
+            Self::VaultKey => b"hither/1 vault key",
+        }
+    }
+}
+
+/// The TLS exporter of a connection to the server: RFC 9266, `tls-exporter`, empty context, 32 bytes.
+pub const SERVER_EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// The TLS exporter of a connection between peers: empty context, 32 bytes.
+pub const PEER_EXPORTER: &[u8] = b"EXPORTER-hither-peer";

@@ -1,0 +1,88 @@
+//! Authenticated encryption: ChaCha20-Poly1305 (RFC 8439) under keys used once, XChaCha20-Poly1305 with
+//! random nonces for what rests.
+
+use chacha20poly1305::{
+    AeadInPlace, ChaCha20Poly1305, KeyInit, XChaCha20Poly1305,
+    aead::{Aead, Payload},
+};
+
+use super::{rng::Rng, secret::Secret};
+
+/// Bytes that sealing adds.
+pub const TAG_BYTES: usize = 16;
+
+const XNONCE_BYTES: usize = 24;
+
+/// A key and nonce for one message. Use consumes it, so it cannot serve twice.
+#[derive(Debug)]
+pub struct OneTimeKey(Secret<44>);
+
+impl OneTimeKey {
+    /// 32 bytes of key, then 12 of nonce.
+    pub const fn new(key_and_nonce: Secret<44>) -> Self {
+        Self(key_and_nonce)
+    }
+
+    /// Encrypts and authenticates `plaintext`, and authenticates `ad`.
+    pub fn seal(self, ad: &[u8], mut plaintext: Vec<u8>) -> Vec<u8> {
+        let (key, nonce) = self.0.expose().split_at(32);
+        let cipher = ChaCha20Poly1305::new(key.into());
+        // Sealing fails only beyond 256 GiB.
+        let sealed = cipher.encrypt_in_place(nonce.into(), ad, &mut plaintext);
+        debug_assert!(sealed.is_ok());
+        plaintext
+    }
+
+    /// The plaintext, or `None` if anything is not as it was sealed.
+    pub fn open(self, ad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (key, nonce) = self.0.expose().split_at(32);
+        let payload = Payload { msg: sealed, aad: ad };
+        ChaCha20Poly1305::new(key.into()).decrypt(nonce.into(), payload).ok()
+    }
+}
+
+/// Seals what rests on a disk: nonce, then ciphertext and tag.
+pub fn seal_at_rest(rng: &mut Rng, key: &Secret<32>, ad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let nonce: [u8; XNONCE_BYTES] = rng.bytes();
+    let payload = Payload { msg: plaintext, aad: ad };
+    let cipher = XChaCha20Poly1305::new(key.expose().into());
+    // Sealing fails only beyond 256 GiB.
+    let sealed = cipher.encrypt(&nonce.into(), payload).unwrap_or_default();
+    [&nonce[..], &sealed].concat()
+}
+
+/// Opens what [`seal_at_rest`] sealed.
+pub fn open_at_rest(key: &Secret<32>, ad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<XNONCE_BYTES>()?;
+    let payload = Payload { msg: sealed, aad: ad };
+    XChaCha20Poly1305::new(key.expose().into()).decrypt(nonce.into(), payload).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_bytes_open_only_as_they_were_sealed() {
+        let key = || OneTimeKey::new(Secret::new([9; 44]));
+        let sealed = key().seal(b"ad", b"plain".to_vec());
+        assert_eq!(key().open(b"ad", &sealed).unwrap(), b"plain");
+        assert!(key().open(b"da", &sealed).is_none());
+        for at in 0..sealed.len() {
+            let mut forged = sealed.clone();
+            forged[at] ^= 1;
+            assert!(key().open(b"ad", &forged).is_none());
+        }
+    }
+
+    #[test]
+    fn rows_open_only_as_they_were_sealed() {
+        let mut rng = Rng::from_seed(Secret::new([1; 32]));
+        let key = Secret::new([8; 32]);
+        let sealed = seal_at_rest(&mut rng, &key, b"row 1", b"plain");
+        assert_eq!(open_at_rest(&key, b"row 1", &sealed).unwrap(), b"plain");
+        assert!(open_at_rest(&key, b"row 2", &sealed).is_none());
+        assert!(open_at_rest(&key, b"row 1", &sealed[..23]).is_none());
+        assert_ne!(sealed, seal_at_rest(&mut rng, &key, b"row 1", b"plain"));
+    }
+}

@@ -1,0 +1,77 @@
+//! Every bound on what a peer, the server or a stranger can make us do, each with its reason.
+
+use std::time::Duration;
+
+/// A frame between a client and the server. The largest is one that carries a vault.
+pub const SERVER_FRAME_BYTES_MAX: usize = 320 * 1024;
+
+/// A frame on a connection that nobody has logged in on yet. The largest is the registration, which
+/// carries an empty vault; a stranger must not be able to make us buffer more.
+pub const GREETING_FRAME_BYTES_MAX: usize = 8 * 1024;
+
+/// A frame between peers: the longest text, its envelope, the padding and the tag.
+pub const PEER_FRAME_BYTES_MAX: usize = 96 * 1024;
+
+/// A text message, in bytes of UTF-8. The contract of the command line promises this much.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// A sealed vault: enough for a few thousand pinned contacts.
+pub const VAULT_BYTES_MAX: usize = 256 * 1024;
+
+/// A sealed contact note: one directory entry in its envelope.
+pub const NOTE_BYTES_MAX: usize = 512;
+
+/// A handshake message inside an introduction. The first one is 1,264 bytes.
+pub const HANDSHAKE_BYTES_MAX: usize = 2 * 1024;
+
+/// Address candidates of one side. Each one costs the other side a dial.
+pub const CANDIDATES_MAX: usize = 8;
+
+/// Contacts of one account. Bounds the vault, and the presence fan-out at login.
+pub const CONTACTS_MAX: usize = 2_000;
+
+/// Contact notes waiting for one account at the server. One a sender, so this many senders.
+pub const PENDING_NOTES_MAX: usize = 256;
+
+/// Introductions under way for one logged-in session, in each direction. Older ones are dropped first.
+pub const INTRODUCTIONS_MAX: usize = 64;
+
+/// Requests a client may have unanswered at the server.
+pub const REQUESTS_MAX: usize = 64;
+
+/// Texts waiting for one contact. Bounds the agent's memory; `send` refuses beyond it.
+pub const QUEUE_MAX: usize = 10_000;
+
+/// Texts written to one path and not confirmed yet. Bounds what waits in front of a slow network.
+pub const IN_FLIGHT_MAX: usize = 256;
+
+/// Dials that one introduction may make at our door: every candidate, redialled a few times.
+pub const KNOCKS_MAX: usize = 64;
+
+/// How long a connection to the server may stay without a login. A login with a slow key stretching
+/// takes a few seconds on a small machine.
+pub const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the server waits for the callee's agent to answer an introduction.
+pub const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a ticket lives on the clock of each side. Nobody compares clocks across machines.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long an agent tries to reach a peer before it says that there is no path.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after logging in a contact is not yet said to be offline: the server's word on who is there
+/// takes a round trip.
+pub const PRESENCE_GRACE: Duration = Duration::from_millis(500);
+
+/// The pause after a failed attempt, doubled each time up to [`RETRY_PAUSE_MAX`]. A presence event or a
+/// new message ends the pause.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_secs(2);
+
+/// The longest pause between attempts at reaching somebody who is online.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+const _: () = assert!(PEER_FRAME_BYTES_MAX > TEXT_BYTES_MAX + 1024);
+const _: () = assert!(SERVER_FRAME_BYTES_MAX > VAULT_BYTES_MAX + 16 * 1024);
+const _: () = assert!(INTRODUCTION_TIMEOUT.as_secs() < TICKET_LIFETIME.as_secs());

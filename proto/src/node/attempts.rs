@@ -1,0 +1,422 @@
+//! Attempts at reaching somebody: the introduction, the handshake inside it, and the connections that it
+//! leads to.
+//!
+//! ```text
+//! caller                      server                      callee
+//! OpenDoor, DoorOpened
+//! Introduce(door, first) -->        --> Asked(door, first)
+//!                                                         OpenDoor, DoorOpened, Dial
+//!             Introduced(door, second) <-- Answer(door, second)
+//! Dial
+//! ... connections of either direction ...
+//! first frame, on one of them  ------------------------->  proves the key; the others are closed
+//! ```
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
+use crate::{
+    crypto::secret::Secret,
+    handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
+    identity::{Entry, PublicIdentity},
+    knock::KnockKey,
+    limits::{
+        ATTEMPT_TIMEOUT, CANDIDATES_MAX, INTRODUCTIONS_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
+    },
+    name::Name,
+    session::Session,
+    ticket::{AttemptId, Party, Ticket},
+    time::Time,
+    wire::server::{Candidate, Door, Request},
+};
+
+/// One attempt at reaching one person.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) name: Name,
+    pub(super) expires: Time,
+    state: State,
+    /// Connections that came before the handshake was done; for the caller, who speaks first.
+    links: Vec<Link>,
+    /// Sessions that the caller may choose to speak on; for the callee, who waits.
+    sessions: BTreeMap<Conn, (Session, SocketAddr)>,
+}
+
+/// A direct connection that an attempt has led to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) conn: Conn,
+    pub(super) exporter: [u8; 32],
+    pub(super) certificate: [u8; 32],
+    pub(super) remote: SocketAddr,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The caller's door is being opened.
+    CallerOpening { knock: Secret<32> },
+    /// The server has been asked.
+    Asking { handshake: Box<ExpectSecond>, certificate: [u8; 32] },
+    /// The callee's door is being opened.
+    CalleeOpening { knock: Secret<32>, heard: Box<Heard>, secret: Secret<32>, door: Door },
+    /// Both hold the same keys; a connection is missing.
+    Agreed { agreed: Agreed, caller: bool, certificate: [u8; 32] },
+}
+
+/// When to try somebody again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    pub(super) next: Time,
+    pause: Duration,
+}
+
+impl Node {
+    /// Whether a path to `name` is wanted, possible and missing.
+    pub(super) fn wants_path(&self, name: &Name) -> bool {
+        self.server_up
+            && (self.changed.contains_key(name)
+                || self.queues.get(name).is_some_and(|queue| !queue.is_empty()))
+            && self.present.contains_key(name)
+            && !self.paths.contains_key(name)
+            && self.is_friend(name)
+            && !self.attempts.values().any(|attempt| attempt.name == *name)
+            && self.attempts.len() < INTRODUCTIONS_MAX
+    }
+
+    pub(super) fn seek_paths(&mut self, now: Time) {
+        let names: Vec<_> = self.queues.keys().cloned().collect();
+        for name in names {
+            self.seek_path(now, &name);
+        }
+    }
+
+    /// Starts an attempt, unless there is no use in one, or it is too early for another.
+    pub(super) fn seek_path(&mut self, now: Time, name: &Name) {
+        let too_early = self.retries.get(name).is_some_and(|retry| retry.next > now);
+        if too_early || !self.wants_path(name) {
+            return;
+        }
+        let id = AttemptId(self.rng.bytes());
+        let knock: Secret<32> = self.rng.secret();
+        self.open_door(id, &knock);
+        self.attempts.insert(id, Attempt::new(now, name, State::CallerOpening { knock }));
+        for queued in self.queues.get_mut(name).into_iter().flatten() {
+            queued.attempts = queued.attempts.saturating_add(1);
+        }
+    }
+
+    pub(super) fn door_opened(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        certificate: [u8; 32],
+        mut candidates: Vec<Candidate>,
+    ) {
+        // One place is the server's, for the address that it sees.
+        candidates.truncate(CANDIDATES_MAX - 1);
+        let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        let next = match attempt.state {
+            State::CallerOpening { knock } => {
+                let door = Door { certificate, knock, candidates };
+                self.introduce(id, &attempt.name, door)
+            }
+            State::CalleeOpening { knock, heard, secret, door: theirs } => {
+                let mine = Door { certificate, knock, candidates };
+                self.agree(id, &attempt.name, *heard, &secret, theirs, mine)
+            }
+            other => Some(other),
+        };
+        match next {
+            Some(state) => {
+                attempt.state = state;
+                self.attempts.insert(id, attempt);
+            }
+            None => self.attempt_failed(now, id, attempt.name, NoPath::HandshakeFailed),
+        }
+    }
+
+    /// The server says that somebody asks for us.
+    pub(super) fn asked(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        caller: &Entry,
+        secret: Secret<32>,
+        door: Door,
+        first: &[u8],
+    ) {
+        let name = caller.name.clone();
+        let heard = match self.pinned(&name, caller) {
+            Ok(identity) if self.may_be_called(&name, id) => {
+                let prologue = Prologue {
+                    attempt: id,
+                    caller: &name,
+                    callee: &self.name,
+                    caller_certificate: &door.certificate,
+                };
+                hear(self.identity.agree(), identity.agree(), &prologue, first).ok()
+            }
+            Ok(_) => None,
+            Err(changed) => {
+                if changed {
+                    self.identity_changed(&name);
+                }
+                None
+            }
+        };
+        let Some(heard) = heard else {
+            return self.tell_server(&Request::Decline { attempt: id });
+        };
+        self.abort_attempts(|attempt| attempt.name == name);
+        let knock: Secret<32> = self.rng.secret();
+        self.open_door(id, &knock);
+        let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
+        self.attempts.insert(id, Attempt::new(now, &name, state));
+    }
+
+    /// The server says that the callee has agreed.
+    pub(super) fn introduced(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        callee: &Entry,
+        secret: &Secret<32>,
+        door: Door,
+        second: &[u8],
+    ) {
+        let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        let State::Asking { handshake, certificate } = attempt.state else {
+            self.attempts.insert(id, attempt);
+            return;
+        };
+        let name = attempt.name.clone();
+        let identity = match self.pinned(&name, callee) {
+            Ok(identity) => identity,
+            Err(_) => {
+                self.close_door(id, None);
+                // The next attempt may meet an honest server, but not at once.
+                self.pause(now, &name);
+                return self.identity_changed(&name);
+            }
+        };
+        let psk = Ticket {
+            attempt: id,
+            caller: Party { name: &self.name, identity: &self.entry.identity },
+            callee: Party { name: &name, identity: &identity },
+            caller_certificate: &certificate,
+            callee_certificate: &door.certificate,
+            secret,
+        }
+        .psk();
+        let Ok(agreed) = handshake.finish(self.identity.agree(), &psk, second) else {
+            return self.attempt_failed(now, id, name, NoPath::HandshakeFailed);
+        };
+        let early = std::mem::take(&mut attempt.links);
+        let certificate = door.certificate;
+        attempt.state = State::Agreed { agreed, caller: true, certificate };
+        self.attempts.insert(id, attempt);
+        self.dial(id, door);
+        for link in early {
+            self.peer_connected(now, id, link);
+        }
+    }
+
+    pub(super) fn peer_connected(&mut self, now: Time, id: AttemptId, link: Link) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return self.outputs.push_back(Output::ClosePeer(link.conn));
+        };
+        match &attempt.state {
+            State::Asking { .. } => attempt.links.push(link),
+            State::Agreed { certificate, .. } if *certificate != link.certificate => {
+                self.outputs.push_back(Output::ClosePeer(link.conn));
+            }
+            State::Agreed { agreed, caller, .. } => {
+                let session = agreed.bind(&link.exporter);
+                if *caller {
+                    let name = attempt.name.clone();
+                    self.attempts.remove(&id);
+                    self.close_door(id, Some(link.conn));
+                    let peer =
+                        Peer { name, attempt: id, remote: link.remote, session, proven: false };
+                    self.establish(now, link.conn, peer);
+                } else {
+                    attempt.sessions.insert(link.conn, (session, link.remote));
+                }
+            }
+            State::CallerOpening { .. } | State::CalleeOpening { .. } => {
+                self.outputs.push_back(Output::ClosePeer(link.conn));
+            }
+        }
+    }
+
+    /// The caller's first frame: whichever connection it comes on is the one. True if it was one.
+    pub(super) fn first_frame(&mut self, now: Time, conn: Conn, frame: &[u8]) -> bool {
+        let found = self.attempts.iter_mut().find_map(|(id, attempt)| {
+            let (mut session, remote) = attempt.sessions.remove(&conn)?;
+            let content = Peer::open(&mut session, frame).ok();
+            Some((*id, attempt.name.clone(), session, remote, content))
+        });
+        let Some((id, name, session, remote, content)) = found else { return false };
+        if content != Some(crate::wire::peer::Content::Hello) {
+            self.outputs.push_back(Output::ClosePeer(conn));
+            return true;
+        }
+        self.attempts.remove(&id);
+        self.close_door(id, Some(conn));
+        let peer = Peer { name, attempt: id, remote, session, proven: true };
+        self.establish(now, conn, peer);
+        true
+    }
+
+    pub(super) fn link_closed(&mut self, conn: Conn) {
+        for attempt in self.attempts.values_mut() {
+            attempt.links.retain(|link| link.conn != conn);
+            attempt.sessions.remove(&conn);
+        }
+    }
+
+    pub(super) fn expire_attempts(&mut self, now: Time) {
+        let late: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.expires <= now)
+            .map(|(id, attempt)| (*id, attempt.name.clone()))
+            .collect();
+        for (id, name) in late {
+            self.attempts.remove(&id);
+            self.attempt_failed(now, id, name, NoPath::Timeout);
+        }
+    }
+
+    /// Drops an attempt and says whom it was for.
+    pub(super) fn drop_attempt(&mut self, id: AttemptId) -> Option<Name> {
+        let attempt = self.attempts.remove(&id)?;
+        self.close_door(id, None);
+        Some(attempt.name)
+    }
+
+    /// Drops attempts, and says for whom something still waits.
+    pub(super) fn abort_attempts(&mut self, which: impl Fn(&Attempt) -> bool) -> Vec<Name> {
+        let aborted = self.attempts.iter().filter(|(_, attempt)| which(attempt));
+        let aborted: Vec<_> = aborted.map(|(id, _)| *id).collect();
+        aborted.into_iter().filter_map(|id| self.drop_attempt(id)).collect()
+    }
+
+    /// Makes the caller's first message.
+    fn introduce(&mut self, id: AttemptId, name: &Name, door: Door) -> Option<State> {
+        let identity = self.contacts.get(name)?.identity?;
+        let certificate = door.certificate;
+        let prologue = Prologue {
+            attempt: id,
+            caller: &self.name,
+            callee: name,
+            caller_certificate: &certificate,
+        };
+        let me = self.identity.agree();
+        let (handshake, first) = initiate(&mut self.rng, me, identity.agree(), &prologue).ok()?;
+        self.tell_server(&Request::Introduce { attempt: id, to: name.clone(), door, first });
+        Some(State::Asking { handshake: Box::new(handshake), certificate })
+    }
+
+    /// Makes the callee's answer, and starts dialling.
+    fn agree(
+        &mut self,
+        id: AttemptId,
+        name: &Name,
+        heard: Heard,
+        secret: &Secret<32>,
+        theirs: Door,
+        mine: Door,
+    ) -> Option<State> {
+        let identity = self.contacts.get(name)?.identity?;
+        let psk = Ticket {
+            attempt: id,
+            caller: Party { name, identity: &identity },
+            callee: Party { name: &self.name, identity: &self.entry.identity },
+            caller_certificate: &theirs.certificate,
+            callee_certificate: &mine.certificate,
+            secret,
+        }
+        .psk();
+        let (agreed, second) = heard.answer(&mut self.rng, &psk).ok()?;
+        let certificate = theirs.certificate;
+        self.tell_server(&Request::Answer { attempt: id, door: mine, second });
+        self.dial(id, theirs);
+        Some(State::Agreed { agreed, caller: false, certificate })
+    }
+
+    /// The identity that `name` is pinned to, if `entry` says the same. An error says whether the entry
+    /// is another than the pinned one.
+    fn pinned(&mut self, name: &Name, entry: &Entry) -> Result<PublicIdentity, bool> {
+        let contact = self.contacts.get(name).ok_or(false)?;
+        let pinned = contact.identity.filter(|_| self.is_friend(name)).ok_or(false)?;
+        if entry.verified(name) != Some(pinned) {
+            return Err(true);
+        }
+        self.changed.remove(name);
+        Ok(pinned)
+    }
+
+    /// When two ask for each other at once, the attempt of the one with the lower identity stands.
+    fn may_be_called(&self, caller: &Name, id: AttemptId) -> bool {
+        let theirs = self.contacts.get(caller).and_then(|contact| contact.identity);
+        let mine_first = Some(self.entry.identity) < theirs;
+        // What has not been asked yet need not be: theirs will do.
+        let asking = |attempt: &Attempt| {
+            attempt.name == *caller && matches!(attempt.state, State::Asking { .. })
+        };
+        let both_ask = self.attempts.values().any(asking);
+        // The attempt that a path has come from is over; its end must not close that path.
+        let used = self.peers.values().any(|peer| peer.attempt == id);
+        !(used || self.attempts.contains_key(&id) || both_ask && mine_first)
+    }
+
+    fn attempt_failed(&mut self, now: Time, id: AttemptId, name: Name, why: NoPath) {
+        self.close_door(id, None);
+        self.pause(now, &name);
+        self.hold(name, Hold::NoPath(why));
+    }
+
+    /// Puts off the next attempt, longer each time.
+    pub(super) fn pause(&mut self, now: Time, name: &Name) {
+        let pause = self
+            .retries
+            .get(name)
+            .map_or(RETRY_PAUSE_MIN, |retry| (retry.pause * 2).min(RETRY_PAUSE_MAX));
+        self.retries.insert(name.clone(), Retry { next: now + pause, pause });
+    }
+
+    /// Says why what waits for somebody goes on waiting, if anything does.
+    pub(super) fn hold(&mut self, name: Name, why: Hold) {
+        if self.queues.get(&name).is_some_and(|queue| !queue.is_empty()) {
+            self.event(Event::Held(name, why));
+        }
+    }
+
+    fn dial(&mut self, attempt: AttemptId, mut door: Door) {
+        // A server must not be able to have us knock all over the network.
+        door.candidates.truncate(CANDIDATES_MAX);
+        self.outputs.push_back(Output::Dial { attempt, door });
+    }
+
+    fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
+        let knock = KnockKey(knock.duplicate());
+        self.outputs.push_back(Output::OpenDoor { attempt, knock });
+    }
+
+    fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
+        self.outputs.push_back(Output::CloseDoor { attempt, keep });
+    }
+}
+
+impl Attempt {
+    fn new(now: Time, name: &Name, state: State) -> Self {
+        Self {
+            name: name.clone(),
+            expires: now + ATTEMPT_TIMEOUT,
+            state,
+            links: Vec::new(),
+            sessions: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! People: asking, accepting, refusing, and keeping the vault in step.
+
+use super::{Change, Event, Node, Output, Refused, RequestId};
+use crate::{
+    identity::Entry,
+    limits::{CONTACTS_MAX, REQUESTS_MAX},
+    name::Name,
+    note::{self, NoteKind},
+    time::Time,
+    vault::{Contact, Standing, Vault},
+    wire::server::{Request as ServerRequest, Withdrawal},
+};
+
+/// What a request to the server is for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Asking somebody: their entry is awaited.
+    Lookup { name: Name },
+    /// Asking somebody, as the request numbered `for_request` says: the note is under way.
+    Ask { for_request: u32, name: Name },
+    /// Accepting somebody, as the request numbered `for_request` says: the note is under way.
+    Accept { for_request: u32, name: Name },
+    /// Accepting again somebody who asked again; nobody waits for it.
+    Reassure,
+    /// Taking consent back.
+    Withdraw { name: Name, how: Withdrawal },
+    /// The vault is under way, as this version; `again` if the version before it met with a conflict.
+    Vault { counter: u64, again: bool },
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Conflict,
+    Done,
+    Entry(Entry),
+    Refused,
+}
+
+impl Node {
+    /// Asks somebody to be a contact; accepts them if they have asked.
+    pub fn add(&mut self, name: &Name) -> Result<RequestId, Refused> {
+        if *name == self.name {
+            return Err(Refused::Oneself);
+        }
+        match self.contacts.get(name) {
+            Some(contact) if contact.blocked => return Err(Refused::Blocked),
+            Some(contact) if contact.standing == Standing::Pending => return self.accept(name),
+            Some(contact) if contact.standing == Standing::Accepted => return self.nothing_to_do(),
+            None if self.contacts.len() >= CONTACTS_MAX => return Err(Refused::Full),
+            _ => {}
+        }
+        let request = self.next_request(Request::Lookup { name: name.clone() })?;
+        self.tell_server(&ServerRequest::Lookup { request, name: name.clone() });
+        Ok(RequestId(request))
+    }
+
+    /// Accepts somebody who has asked.
+    pub fn accept(&mut self, name: &Name) -> Result<RequestId, Refused> {
+        match self.contacts.get(name) {
+            Some(contact) if contact.blocked => return Err(Refused::Blocked),
+            Some(contact) if contact.standing == Standing::Pending => {}
+            Some(contact) if contact.standing == Standing::Accepted => return self.nothing_to_do(),
+            _ => return Err(Refused::NoRequest),
+        }
+        let for_request = self.take_number();
+        self.send_acceptance(for_request, name)?;
+        Ok(RequestId(for_request))
+    }
+
+    /// Takes consent back, or refuses it.
+    pub fn withdraw(&mut self, name: &Name, how: Withdrawal) -> Result<RequestId, Refused> {
+        let contact = self.contacts.get(name);
+        let pending = contact.is_some_and(|contact| contact.standing == Standing::Pending);
+        let blocked = contact.is_some_and(|contact| contact.blocked);
+        match how {
+            _ if *name == self.name => return Err(Refused::Oneself),
+            Withdrawal::Reject if !pending => return Err(Refused::NoRequest),
+            Withdrawal::Unblock if !blocked => return Err(Refused::NoContact),
+            Withdrawal::Remove if contact.is_none() => return Err(Refused::NoContact),
+            Withdrawal::Block if contact.is_none() && self.contacts.len() >= CONTACTS_MAX => {
+                return Err(Refused::Full);
+            }
+            _ => {}
+        }
+        let name = name.clone();
+        let request = self.next_request(Request::Withdraw { name: name.clone(), how })?;
+        if matches!(how, Withdrawal::Block | Withdrawal::Remove) {
+            self.part_with(&name);
+        }
+        self.tell_server(&ServerRequest::Withdraw { request, name, how });
+        Ok(RequestId(request))
+    }
+
+    /// Notes that the person has compared safety numbers with somebody.
+    pub fn set_verified(&mut self, name: &Name) -> Result<(), Refused> {
+        let contact = self.contacts.get(name).ok_or(Refused::NoContact)?;
+        if contact.identity.is_none() {
+            return Err(Refused::NotAccepted);
+        }
+        self.remember(Contact { verified: true, ..contact.clone() });
+        Ok(())
+    }
+
+    pub(super) fn request_answered(&mut self, now: Time, request: u32, answer: Answer) {
+        let Some(asked) = self.requests.remove(&request) else { return };
+        match (asked, answer) {
+            (Request::Lookup { name }, Answer::Entry(entry)) => {
+                self.ask(request, name, &entry);
+            }
+            (Request::Ask { for_request, .. }, Answer::Done) => self.answer(for_request, Ok(())),
+            (Request::Ask { for_request, name }, _) => {
+                // Nothing was asked, so nothing is remembered of it.
+                if self.is_requested(&name) {
+                    self.forget(&name);
+                }
+                self.answer(for_request, Err(Refused::ServerUnavailable));
+            }
+            (Request::Accept { for_request, name }, Answer::Done) => {
+                self.befriend(now, &name);
+                self.answer(for_request, Ok(()));
+            }
+            (Request::Accept { for_request, .. }, _) => {
+                self.answer(for_request, Err(Refused::ServerUnavailable));
+            }
+            (Request::Withdraw { name, how }, Answer::Done) => self.withdrawn(request, &name, how),
+            (Request::Vault { counter, .. }, Answer::Done) => self.vault_stored(counter),
+            (Request::Vault { counter, again }, Answer::Conflict) => {
+                self.vault_conflict(counter, again);
+            }
+            // The next change or login tries again.
+            (Request::Vault { .. }, _) => self.vault_dirty = true,
+            (Request::Reassure, _) => {}
+            (_, Answer::Refused) => self.answer(request, Err(Refused::ServerUnavailable)),
+            (_, _) => self.answer(request, Err(Refused::ServerLies)),
+        }
+    }
+
+    /// Everything that was under way when the server went.
+    pub(super) fn fail_requests(&mut self) {
+        for (request, asked) in std::mem::take(&mut self.requests) {
+            match asked {
+                Request::Vault { .. } => self.vault_dirty = true,
+                Request::Reassure => {}
+                Request::Ask { for_request, .. } | Request::Accept { for_request, .. } => {
+                    self.answer(for_request, Err(Refused::ServerGone));
+                }
+                Request::Lookup { .. } | Request::Withdraw { .. } => {
+                    self.answer(request, Err(Refused::ServerGone));
+                }
+            }
+        }
+    }
+
+    pub(super) fn note_arrived(&mut self, now: Time, from: &Name, kind: NoteKind, sealed: &[u8]) {
+        let Ok(identity) = note::open(&self.identity, &self.name, kind, from, sealed) else {
+            return;
+        };
+        let known = self.contacts.get(from).cloned();
+        if known.as_ref().is_some_and(|contact| contact.blocked) {
+            return;
+        }
+        let standing = known.as_ref().map(|contact| contact.standing);
+        let verified = known.as_ref().is_some_and(|contact| contact.verified);
+        let pinned = known.and_then(|contact| contact.identity);
+        match (standing, kind) {
+            (Some(Standing::Requested | Standing::Accepted), _) if pinned != Some(identity) => {
+                self.identity_changed(from);
+            }
+            (Some(Standing::Requested), _) => {
+                self.event(Event::ContactAccepted(from.clone()));
+                self.befriend(now, from);
+            }
+            // They have lost or removed us, and ask again; nothing stands between us.
+            (Some(Standing::Accepted), NoteKind::Request) => {
+                // If it cannot be sent now, they will ask again.
+                let _ = self.send_note(Request::Reassure, from, NoteKind::Accept);
+            }
+            (_, NoteKind::Request) if standing.is_some() || self.contacts.len() < CONTACTS_MAX => {
+                self.remember(Contact {
+                    name: from.clone(),
+                    identity: Some(identity),
+                    standing: Standing::Pending,
+                    // The same note comes again until the server knows that it is here.
+                    verified: verified && pinned == Some(identity),
+                    blocked: false,
+                });
+                self.event(Event::ContactRequested(from.clone()));
+            }
+            // An acceptance of nothing, or a request that no vault would hold.
+            (_, _) => {}
+        }
+    }
+
+    pub(super) fn identity_changed(&mut self, name: &Name) {
+        self.changed.insert(name.clone(), ());
+        self.event(Event::IdentityChanged(name.clone()));
+    }
+
+    pub(super) fn remember(&mut self, contact: Contact) {
+        self.vault_will_change();
+        self.store(Change::Contact(contact.clone()));
+        self.contacts.insert(contact.name.clone(), contact);
+        self.put_vault();
+    }
+
+    /// Puts the vault at the server in step, if it is not and the server is there.
+    pub(super) fn put_vault(&mut self) {
+        self.put_vault_version(false);
+    }
+
+    fn put_vault_version(&mut self, again: bool) {
+        let under_way =
+            self.requests.values().any(|request| matches!(request, Request::Vault { .. }));
+        if !self.vault_dirty || !self.server_up || under_way {
+            return;
+        }
+        let counter = self.vault_counter + 1;
+        let vault = Vault {
+            seed: self.identity.seed().duplicate(),
+            server_pin: self.server_pin.clone(),
+            contacts: self.contacts.values().cloned().collect(),
+        };
+        // `CONTACTS_MAX` contacts fit; were they not to, the vault stays dirty and local.
+        let Ok(sealed) = self.vault_key.seal(&mut self.rng, &self.name, counter, &vault) else {
+            return;
+        };
+        let Ok(request) = self.next_request(Request::Vault { counter, again }) else { return };
+        self.vault_dirty = false;
+        self.tell_server(&ServerRequest::PutVault { request, vault: sealed });
+    }
+
+    /// The person asked, and the server gave an entry: pins it, and sends the request.
+    fn ask(&mut self, for_request: u32, name: Name, entry: &Entry) {
+        let Some(identity) = entry.verified(&name) else {
+            return self.answer(for_request, Err(Refused::ServerLies));
+        };
+        let known = self.contacts.get(&name);
+        let verified = known.is_some_and(|contact| contact.verified);
+        let same = known.is_some_and(|contact| contact.identity == Some(identity));
+        // What has happened while the entry was awaited.
+        match known.map(|contact| (contact.blocked, contact.standing)) {
+            Some((true, _)) => return self.answer(for_request, Err(Refused::Blocked)),
+            Some((_, Standing::Pending)) => return self.accept_for(for_request, &name),
+            Some((_, Standing::Accepted)) => return self.answer(for_request, Ok(())),
+            _ => {}
+        }
+        if verified && !same {
+            self.identity_changed(&name);
+            return self.answer(for_request, Err(Refused::ServerLies));
+        }
+        // Remembered before it is sent: an acceptance must find what it accepts, even after a crash.
+        self.remember(Contact {
+            name: name.clone(),
+            identity: Some(identity),
+            standing: Standing::Requested,
+            verified,
+            blocked: false,
+        });
+        let ask = Request::Ask { for_request, name: name.clone() };
+        if let Err(refused) = self.send_note(ask, &name, NoteKind::Request) {
+            self.forget(&name);
+            self.answer(for_request, Err(refused));
+        }
+    }
+
+    fn send_note(&mut self, asked: Request, to: &Name, kind: NoteKind) -> Result<(), Refused> {
+        let pinned = self.contacts.get(to).and_then(|contact| contact.identity);
+        let pinned = pinned.ok_or(Refused::NoContact)?;
+        let recipient = (to, &pinned);
+        let sealed = note::seal(&mut self.rng, &self.identity, &self.entry, kind, recipient);
+        let note = sealed.map_err(|_| Refused::ServerLies)?;
+        let request = self.next_request(asked)?;
+        self.tell_server(&ServerRequest::SendNote { request, to: to.clone(), kind, note });
+        Ok(())
+    }
+
+    fn befriend(&mut self, now: Time, name: &Name) {
+        if let Some(contact) = self.contacts.get(name) {
+            self.remember(Contact { standing: Standing::Accepted, ..contact.clone() });
+            self.seek_path(now, name);
+        }
+    }
+
+    fn is_requested(&self, name: &Name) -> bool {
+        let requested = |contact: &Contact| contact.standing == Standing::Requested;
+        self.contacts.get(name).is_some_and(requested)
+    }
+
+    fn withdrawn(&mut self, request: u32, name: &Name, how: Withdrawal) {
+        let known = self.contacts.get(name).cloned();
+        match (how, known) {
+            (Withdrawal::Block, Some(contact)) => {
+                self.remember(Contact { blocked: true, ..contact });
+            }
+            (Withdrawal::Block, None) => self.remember(Contact {
+                name: name.clone(),
+                identity: None,
+                standing: Standing::Stranger,
+                verified: false,
+                blocked: true,
+            }),
+            (Withdrawal::Unblock, Some(contact)) if contact.standing != Standing::Stranger => {
+                self.remember(Contact { blocked: false, ..contact.clone() });
+                if contact.standing == Standing::Accepted {
+                    // The server forgot with the block that there was consent before it.
+                    return self.accept_for(request, name);
+                }
+            }
+            (Withdrawal::Reject | Withdrawal::Unblock | Withdrawal::Remove, _) => self.forget(name),
+        }
+        self.answer(request, Ok(()));
+    }
+
+    /// Goes on with the request numbered `for_request` by accepting somebody.
+    fn accept_for(&mut self, for_request: u32, name: &Name) {
+        if let Err(refused) = self.send_acceptance(for_request, name) {
+            self.answer(for_request, Err(refused));
+        }
+    }
+
+    fn send_acceptance(&mut self, for_request: u32, name: &Name) -> Result<(), Refused> {
+        let accept = Request::Accept { for_request, name: name.clone() };
+        self.send_note(accept, name, NoteKind::Accept)
+    }
+
+    /// Ends paths and attempts with somebody who is being blocked or removed.
+    fn part_with(&mut self, name: &Name) {
+        self.present.remove(name);
+        self.changed.remove(name);
+        self.abort_attempts(|attempt| attempt.name == *name);
+        self.close_path(name);
+    }
+
+    fn forget(&mut self, name: &Name) {
+        self.vault_will_change();
+        for queued in self.queues.remove(name).unwrap_or_default() {
+            self.store(Change::Cancelled { to: name.clone(), id: queued.text.id });
+        }
+        self.contacts.remove(name);
+        self.store(Change::ContactGone(name.clone()));
+        self.put_vault();
+    }
+
+    /// Goes before the change itself: a crash between the two must not leave a vault that is taken to be
+    /// in step.
+    fn vault_will_change(&mut self) {
+        self.vault_dirty = true;
+        self.store(Change::Vault { counter: self.vault_counter, dirty: true });
+    }
+
+    fn vault_stored(&mut self, counter: u64) {
+        self.vault_counter = counter;
+        let dirty = self.vault_dirty;
+        self.store(Change::Vault { counter, dirty });
+        self.put_vault();
+    }
+
+    /// The server has another version than the one this is the successor of. Nobody else writes while
+    /// this session lasts, so it is our own, and its answer was lost with a connection or a crash.
+    fn vault_conflict(&mut self, counter: u64, again: bool) {
+        self.vault_dirty = true;
+        if !again {
+            self.vault_counter = counter;
+            self.store(Change::Vault { counter, dirty: true });
+            self.put_vault_version(true);
+        }
+    }
+
+    fn nothing_to_do(&mut self) -> Result<RequestId, Refused> {
+        let request = RequestId(self.take_number());
+        self.event(Event::Answered(request, Ok(())));
+        Ok(request)
+    }
+
+    fn next_request(&mut self, asked: Request) -> Result<u32, Refused> {
+        if !self.server_up {
+            return Err(Refused::ServerGone);
+        }
+        if self.requests.len() >= REQUESTS_MAX {
+            return Err(Refused::Full);
+        }
+        let request = self.take_number();
+        self.requests.insert(request, asked);
+        Ok(request)
+    }
+
+    fn take_number(&mut self) -> u32 {
+        let number = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        number
+    }
+
+    fn answer(&mut self, request: u32, result: Result<(), Refused>) {
+        self.outputs.push_back(Output::Event(Event::Answered(RequestId(request), result)));
+    }
+}

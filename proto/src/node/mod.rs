@@ -1,0 +1,468 @@
+//! One person's agent: contacts, the queue of what is to be delivered, attempts at reaching people, and
+//! sessions with them. It knows no clock, no socket and no disk; a driver gives it [`Input`]s and carries
+//! out its [`Output`]s.
+
+mod attempts;
+mod contacts;
+mod peers;
+mod restore;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
+
+use crate::{
+    crypto::rng::Rng,
+    id::MessageId,
+    identity::{Entry, Identity, PublicIdentity},
+    knock::KnockKey,
+    name::Name,
+    ticket::AttemptId,
+    time::{Time, UnixTime},
+    vault::{Contact, Standing, VaultKey},
+    wire::server::{Candidate, Door},
+};
+use attempts::Attempt;
+use contacts::Request;
+use peers::Peer;
+pub use restore::{Remembered, restore};
+
+/// A direct connection to a peer, numbered by the driver and never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Conn(pub u64);
+
+/// Which request of the person an [`Event::Answered`] answers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u32);
+
+/// Everything that can happen to a node.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The door of an attempt is open: it answers with this certificate, and these are its addresses.
+    DoorOpened {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The hash of the throw-away certificate.
+        certificate: [u8; 32],
+        /// Where it can be found, as far as this machine knows.
+        candidates: Vec<Candidate>,
+    },
+    /// A direct connection of an attempt is closed, for whatever reason.
+    PeerClosed(Conn),
+    /// A direct connection of an attempt stands.
+    PeerConnected {
+        /// Its number.
+        conn: Conn,
+        /// Which attempt's knock it came with, or was dialled for.
+        attempt: AttemptId,
+        /// Its TLS exporter ([`crate::crypto::label::PEER_EXPORTER`]).
+        exporter: [u8; 32],
+        /// The hash of the other end's certificate.
+        certificate: [u8; 32],
+        /// The other end's address.
+        remote: SocketAddr,
+    },
+    /// The peer has sent a frame.
+    PeerFrame {
+        /// On which connection.
+        conn: Conn,
+        /// Its body.
+        frame: &'a [u8],
+    },
+    /// The connection to the server is gone.
+    ServerDown,
+    /// The server has sent a frame's body.
+    ServerFrame(&'a [u8]),
+    /// This client is logged in at the server.
+    ServerUp,
+    /// The deadline has passed.
+    Timeout,
+}
+
+/// Everything a node can ask of the world. Outputs are carried out in the order they come: a `Store` is
+/// durable before a `Send` behind it leaves. Stores may be carried out earlier, so that many share one
+/// flush.
+#[derive(Debug)]
+pub enum Output {
+    /// Stop dialling for this attempt and admitting its knocks, and close its connections but one.
+    CloseDoor {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The connection that stays.
+        keep: Option<Conn>,
+    },
+    /// Close a direct connection.
+    ClosePeer(Conn),
+    /// Dial every candidate of the other end's door, and again, until the door is closed.
+    Dial {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The other end's door.
+        door: Door,
+    },
+    /// Something that a person or a program may wait for.
+    Event(Event),
+    /// Make a throw-away certificate, and admit these knocks. Answered by [`Input::DoorOpened`].
+    OpenDoor {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// The key of the knocks.
+        knock: KnockKey,
+    },
+    /// Send a frame to a peer.
+    SendPeer {
+        /// On which connection.
+        conn: Conn,
+        /// Its body.
+        frame: Vec<u8>,
+    },
+    /// Send a frame's body to the server.
+    SendServer(Vec<u8>),
+    /// Write this down, durably.
+    Store(Change),
+}
+
+/// A change of what is remembered. Each is idempotent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// A queued text will not be sent any more.
+    Cancelled {
+        /// To whom it was.
+        to: Name,
+        /// Which.
+        id: MessageId,
+    },
+    /// Somebody is remembered this way.
+    Contact(Contact),
+    /// Somebody is forgotten. What was said stays.
+    ContactGone(Name),
+    /// A text is on its addressee's disk.
+    Delivered {
+        /// To whom it was.
+        to: Name,
+        /// Which.
+        id: MessageId,
+    },
+    /// A text is to be delivered.
+    Queued {
+        /// To whom.
+        to: Name,
+        /// The text.
+        text: QueuedText,
+    },
+    /// A text has come. A text of this person with this id that has come before stays as it was.
+    Received {
+        /// From whom.
+        from: Name,
+        /// Which.
+        id: MessageId,
+        /// The sender's clock.
+        sent_at: UnixTime,
+        /// The text.
+        text: String,
+    },
+    /// How the vault at the server stands to what is remembered here.
+    Vault {
+        /// The newest version that is known to be there.
+        counter: u64,
+        /// Whether something has changed since.
+        dirty: bool,
+    },
+}
+
+/// A text that waits for its addressee.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct QueuedText {
+    /// The same at both ends.
+    pub id: MessageId,
+    /// This machine's clock when it was written.
+    pub sent_at: UnixTime,
+    /// The text.
+    pub text: String,
+}
+
+/// Something that a person or a program may wait for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A request has come out.
+    Answered(RequestId, Result<(), Refused>),
+    /// Somebody has accepted.
+    ContactAccepted(Name),
+    /// Somebody asks to be accepted.
+    ContactRequested(Name),
+    /// The text is on its addressee's disk. The path it went is given.
+    Delivered(MessageId, SocketAddr),
+    /// What waits for this contact goes on waiting, for this reason.
+    Held(Name, Hold),
+    /// Somebody's identity is not the pinned one. Nothing was sent.
+    IdentityChanged(Name),
+    /// There is no path to this contact any more.
+    PathDown(Name),
+    /// There is a path to this contact.
+    PathUp(Name, SocketAddr),
+    /// A contact came or went.
+    Presence(Name, bool),
+    /// The server ends this session: the account is logged in on another machine.
+    TakenOver,
+}
+
+/// Why texts go on waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// The contact is not there, says the server.
+    Offline,
+    /// The contact is there, and no direct path was found.
+    NoPath(NoPath),
+    /// There is no connection to the server, who would introduce us.
+    ServerGone,
+}
+
+/// Why no direct path was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoPath {
+    /// The contact's agent said where it can be found, and nothing answered there.
+    Timeout,
+    /// A path was found, and what answered there did not prove to be the contact.
+    HandshakeFailed,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// They are blocked.
+    #[error("blocked")]
+    Blocked,
+    /// More contacts, or more texts for one of them, than are allowed.
+    #[error("full")]
+    Full,
+    /// They have not accepted, or nobody has accepted them.
+    #[error("not accepted")]
+    NotAccepted,
+    /// There is no such contact.
+    #[error("no such contact")]
+    NoContact,
+    /// Their identity was last seen to be another than the pinned one.
+    #[error("the identity has changed")]
+    IdentityChanged,
+    /// They have not asked.
+    #[error("no request")]
+    NoRequest,
+    /// That is this person's own name.
+    #[error("oneself")]
+    Oneself,
+    /// There is no connection to the server.
+    #[error("no connection to the server")]
+    ServerGone,
+    /// The server cannot do it now.
+    #[error("the server cannot do it now")]
+    ServerUnavailable,
+    /// The server has said something that cannot be true.
+    #[error("the server lies")]
+    ServerLies,
+}
+
+/// How somebody is doing, for a list.
+#[derive(Clone, Debug)]
+pub struct ContactView<'a> {
+    /// What is remembered.
+    pub contact: &'a Contact,
+    /// Whether they are there: the server says so, or there is a path.
+    pub online: bool,
+    /// Whether their identity was last seen to be another than the pinned one.
+    pub changed: bool,
+    /// Where they are, if there is a path.
+    pub path: Option<(Conn, SocketAddr)>,
+}
+
+/// One person's agent.
+#[derive(Debug)]
+pub struct Node {
+    name: Name,
+    identity: Identity,
+    entry: Entry,
+    vault_key: VaultKey,
+    server_pin: String,
+    rng: Rng,
+    contacts: BTreeMap<Name, Contact>,
+    changed: BTreeMap<Name, ()>,
+    present: BTreeMap<Name, ()>,
+    queues: BTreeMap<Name, VecDeque<Queued>>,
+    vault_counter: u64,
+    vault_dirty: bool,
+    server_up: bool,
+    /// Until when the server may still be saying who is there.
+    grace: Option<Time>,
+    requests: BTreeMap<u32, Request>,
+    next_request: u32,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    retries: BTreeMap<Name, attempts::Retry>,
+    peers: BTreeMap<Conn, Peer>,
+    paths: BTreeMap<Name, Conn>,
+    outputs: VecDeque<Output>,
+}
+
+/// A queued text, and the connection that it was last written to.
+#[derive(Debug)]
+struct Queued {
+    text: QueuedText,
+    sent_on: Option<Conn>,
+    attempts: u32,
+}
+
+/// What a node starts from.
+#[derive(Debug)]
+pub struct Start {
+    /// Who.
+    pub name: Name,
+    /// The identity.
+    pub identity: Identity,
+    /// The key of the vault.
+    pub vault_key: VaultKey,
+    /// The fingerprint of the server.
+    pub server_pin: String,
+    /// What is remembered of contacts and the vault.
+    pub remembered: Remembered,
+    /// What waits to be delivered, oldest first.
+    pub queue: Vec<(Name, QueuedText)>,
+    /// Randomness of its own.
+    pub rng: Rng,
+}
+
+impl Node {
+    /// An agent that is not connected to anybody.
+    pub fn new(start: Start) -> Self {
+        let Start { name, identity, vault_key, server_pin, remembered, queue, rng } = start;
+        let mut queues: BTreeMap<Name, VecDeque<Queued>> = BTreeMap::new();
+        for (to, text) in queue {
+            let queued = Queued { text, sent_on: None, attempts: 0 };
+            queues.entry(to).or_default().push_back(queued);
+        }
+        let contacts = remembered.contacts.into_iter();
+        Self {
+            entry: identity.entry(&name),
+            name,
+            identity,
+            vault_key,
+            server_pin,
+            rng,
+            contacts: contacts.map(|contact| (contact.name.clone(), contact)).collect(),
+            changed: BTreeMap::new(),
+            present: BTreeMap::new(),
+            queues,
+            vault_counter: remembered.vault_counter,
+            vault_dirty: remembered.vault_dirty,
+            server_up: false,
+            grace: None,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            attempts: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what has happened.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::DoorOpened { attempt, certificate, candidates } => {
+                self.door_opened(now, attempt, certificate, candidates);
+            }
+            Input::PeerClosed(conn) => self.peer_closed(now, conn),
+            Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
+                let link = attempts::Link { conn, exporter, certificate, remote };
+                self.peer_connected(now, attempt, link);
+            }
+            Input::PeerFrame { conn, frame } => self.peer_frame(now, conn, frame),
+            Input::ServerDown => self.server_down(),
+            Input::ServerFrame(body) => self.server_frame(now, body),
+            Input::ServerUp => self.server_up(now),
+            Input::Timeout => self.timeout(now),
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        let attempts = self.attempts.values().map(|attempt| attempt.expires);
+        let due = |name: &Name| self.wants_path(name);
+        let retries = self.retries.iter().filter(|(name, _)| due(name));
+        attempts.chain(retries.map(|(_, retry)| retry.next)).chain(self.grace).min()
+    }
+
+    /// Who this is.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// This person's own identity.
+    pub fn identity(&self) -> PublicIdentity {
+        self.entry.identity
+    }
+
+    /// Whether this client is logged in at the server right now.
+    pub const fn is_online(&self) -> bool {
+        self.server_up
+    }
+
+    /// Everybody this person has to do with.
+    pub fn contacts(&self) -> impl Iterator<Item = ContactView<'_>> {
+        self.contacts.values().map(|contact| self.view(contact))
+    }
+
+    /// Somebody.
+    pub fn contact(&self, name: &Name) -> Option<ContactView<'_>> {
+        self.contacts.get(name).map(|contact| self.view(contact))
+    }
+
+    /// How many texts wait, for everybody.
+    pub fn queued(&self) -> usize {
+        self.queues.values().map(VecDeque::len).sum()
+    }
+
+    /// What waits: to whom, the text, how often it was tried, and whether it was written to a path that
+    /// still stands.
+    pub fn queue(&self) -> impl Iterator<Item = (&Name, &QueuedText, u32, bool)> {
+        self.queues.iter().flat_map(move |(to, queue)| {
+            let path = self.paths.get(to).copied();
+            queue.iter().map(move |queued| {
+                let sent = path.is_some() && queued.sent_on == path;
+                (to, &queued.text, queued.attempts, sent)
+            })
+        })
+    }
+
+    fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
+        let conn = self.paths.get(&contact.name).copied();
+        let remote = conn.and_then(|conn| self.peers.get(&conn)).map(|peer| peer.remote);
+        ContactView {
+            contact,
+            online: conn.is_some() || self.present.contains_key(&contact.name),
+            changed: self.changed.contains_key(&contact.name),
+            path: conn.zip(remote),
+        }
+    }
+
+    /// Whether both said yes, and nobody is blocked.
+    fn is_friend(&self, name: &Name) -> bool {
+        let friend = |contact: &Contact| !contact.blocked && contact.standing == Standing::Accepted;
+        self.contacts.get(name).is_some_and(friend)
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn store(&mut self, change: Change) {
+        self.outputs.push_back(Output::Store(change));
+    }
+}

@@ -1,0 +1,132 @@
+//! What the server says to a node, and what becomes of it.
+
+use super::{Event, Hold, Node, Output, contacts::Answer};
+use crate::{
+    limits::PRESENCE_GRACE,
+    name::Name,
+    time::Time,
+    wire::{
+        self,
+        server::{Farewell, Refusal, Reply, Request},
+    },
+};
+
+impl Node {
+    pub(super) fn server_up(&mut self, now: Time) {
+        self.server_up = true;
+        self.grace = Some(now + PRESENCE_GRACE);
+        self.retries.clear();
+        self.put_vault();
+        self.seek_paths(now);
+    }
+
+    pub(super) fn server_down(&mut self) {
+        self.server_up = false;
+        self.grace = None;
+        self.fail_requests();
+        for name in std::mem::take(&mut self.present).into_keys() {
+            if !self.paths.contains_key(&name) {
+                self.event(Event::Presence(name, false));
+            }
+        }
+        for name in self.abort_attempts(|_| true) {
+            self.hold(name, Hold::ServerGone);
+        }
+    }
+
+    pub(super) fn server_frame(&mut self, now: Time, body: &[u8]) {
+        // Whatever is not a frame is dropped: the server can refuse its service in easier ways.
+        let Ok(reply) = wire::decode::<Reply>(body) else { return };
+        match reply {
+            Reply::Refused { request: Some(request), why: Refusal::Conflict, .. } => {
+                self.request_answered(now, request, Answer::Conflict);
+            }
+            Reply::Refused { request: Some(request), .. } => {
+                self.request_answered(now, request, Answer::Refused);
+            }
+            Reply::Entry { request, entry } => {
+                self.request_answered(now, request, Answer::Entry(entry));
+            }
+            Reply::Done { request } => self.request_answered(now, request, Answer::Done),
+            Reply::Note { note, from, kind, sealed } => {
+                self.note_arrived(now, &from, kind, &sealed);
+                self.tell_server(&Request::NoteTaken { note });
+            }
+            Reply::Presence { name, online } => self.presence(now, name, online),
+            Reply::Asked { attempt, caller, secret, door, first } => {
+                self.asked(now, attempt, &caller, secret, door, &first);
+            }
+            Reply::Introduced { attempt, callee, secret, door, second } => {
+                self.introduced(now, attempt, &callee, &secret, door, &second);
+            }
+            Reply::Unavailable { attempt } | Reply::Voided { attempt } => {
+                if let Some(name) = self.drop_attempt(attempt) {
+                    // Whether they are there, presence says; they may only have been busy.
+                    self.pause(now, &name);
+                    self.hold(name, Hold::Offline);
+                    self.seek_paths(now);
+                }
+            }
+            Reply::Goodbye { why: Farewell::TakenOver } => self.event(Event::TakenOver),
+            // A draining server closes the connection, which says enough; the rest belongs to logins and
+            // logouts, which the driver conducts.
+            Reply::Goodbye { why: Farewell::Draining }
+            | Reply::Registration { .. }
+            | Reply::Login { .. }
+            | Reply::Welcome { .. }
+            | Reply::LogoutChallenge { .. }
+            | Reply::LoggedOut
+            | Reply::Refused { request: None, .. } => {}
+        }
+    }
+
+    fn presence(&mut self, now: Time, name: Name, online: bool) {
+        if !self.is_friend(&name) {
+            return;
+        }
+        let reachable = self.paths.contains_key(&name);
+        if online {
+            let known = self.present.insert(name.clone(), ()).is_some();
+            self.retries.remove(&name);
+            if !known && !reachable {
+                self.event(Event::Presence(name.clone(), true));
+            }
+            self.seek_path(now, &name);
+        } else {
+            let known = self.present.remove(&name).is_some();
+            // Whoever has gone has taken their tickets along.
+            for held in self.abort_attempts(|attempt| attempt.name == name) {
+                self.hold(held, Hold::Offline);
+            }
+            if known && !reachable {
+                self.event(Event::Presence(name, false));
+            }
+            self.seek_paths(now);
+        }
+    }
+
+    pub(super) fn timeout(&mut self, now: Time) {
+        self.expire_attempts(now);
+        self.end_grace(now);
+        self.seek_paths(now);
+    }
+
+    /// Whoever has not been said to be there by now is not.
+    fn end_grace(&mut self, now: Time) {
+        if self.grace.is_none_or(|grace| grace > now) {
+            return;
+        }
+        self.grace = None;
+        let waiting = self.queues.iter().filter(|(_, queue)| !queue.is_empty());
+        let waiting: Vec<_> = waiting.map(|(name, _)| name.clone()).collect();
+        for name in waiting {
+            if !self.present.contains_key(&name) && !self.paths.contains_key(&name) {
+                self.event(Event::Held(name, Hold::Offline));
+            }
+        }
+    }
+
+    pub(super) fn tell_server(&mut self, request: &Request) {
+        self.outputs.push_back(Output::SendServer(wire::encode(request)));
+    }
+}

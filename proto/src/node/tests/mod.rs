@@ -1,0 +1,26 @@
+//! People's nodes in a world of their own, one promise a test.
+
+mod consent;
+mod crash;
+mod hostile;
+mod lies;
+mod talk;
+
+use super::Conn;
+use crate::{
+    wire::peer::Content,
+    world::{World, name},
+};
+
+/// The path of one person to another, as the first sees it.
+fn conn(world: &mut World, who: &str, whom: &str) -> Conn {
+    world.node(who).contact(&name(whom)).unwrap().path.unwrap().0
+}
+
+/// Lets a peer say something, well sealed, that their node would not say.
+fn says(world: &mut World, who: &str, conn: Conn, content: &Content) {
+    let now = world.now;
+    world.node(who).say(now, conn, content);
+    world.settle(who);
+    world.run();
+}

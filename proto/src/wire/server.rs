@@ -1,0 +1,490 @@
+//! What a client and the server say to each other: requests up, replies and events down, in order, on
+//! one bidirectional stream.
+
+use std::net::{IpAddr, SocketAddr};
+
+use minicbor::{Decode, Encode};
+
+use crate::{
+    crypto::{
+        opaque::{
+            KE1_BYTES, KE2_BYTES, KE3_BYTES, RECORD_BYTES, REGISTRATION_REQUEST_BYTES,
+            REGISTRATION_RESPONSE_BYTES,
+        },
+        secret::Secret,
+        sign::SIGNATURE_BYTES,
+    },
+    identity::Entry,
+    name::Name,
+    note::NoteKind,
+    ticket::AttemptId,
+};
+
+/// Which logged-in session of a device; a secret of that device and the server.
+pub type SessionId = [u8; 16];
+
+/// Bytes of a challenge or proof of the logout exchange.
+pub const PROOF_BYTES: usize = 32;
+
+/// A frame from a client.
+#[expect(clippy::large_enum_variant, reason = "a frame is made, written and gone")]
+#[derive(Debug, Decode, Encode)]
+pub enum Request {
+    /// Registration, first message.
+    #[n(0)]
+    Register {
+        /// The name asked for.
+        #[n(0)]
+        name: Name,
+        /// OPAQUE's registration request.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
+    /// Registration, second message.
+    #[n(1)]
+    FinishRegistration {
+        /// OPAQUE's record.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        record: [u8; RECORD_BYTES],
+        /// The first vault.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        vault: Vec<u8>,
+        /// The directory entry.
+        #[n(2)]
+        entry: Entry,
+        /// The public key by which this device may resume its session.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        device: [u8; 32],
+        /// A permission to register, where the server asks for one.
+        #[n(4)]
+        invite: Option<String>,
+    },
+    /// Login, first message.
+    #[n(2)]
+    Login {
+        /// Who.
+        #[n(0)]
+        name: Name,
+        /// OPAQUE's KE1.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        ke1: [u8; KE1_BYTES],
+    },
+    /// Login, second message.
+    #[n(3)]
+    FinishLogin {
+        /// OPAQUE's KE3.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        ke3: [u8; KE3_BYTES],
+        /// The public key by which this device may resume its session.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        device: [u8; 32],
+    },
+    /// A device continues its session on a new connection, without a password.
+    #[n(4)]
+    Resume {
+        /// Which session.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        session: SessionId,
+        /// By the device, over the session and this connection's exporter.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        signature: [u8; SIGNATURE_BYTES],
+    },
+    /// Logout, first message.
+    #[n(5)]
+    Logout {
+        /// The client's challenge.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        challenge: [u8; PROOF_BYTES],
+    },
+    /// Logout, second message.
+    #[n(6)]
+    FinishLogout {
+        /// The client's proof that it knows the session key.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        proof: [u8; PROOF_BYTES],
+    },
+    /// Asks for somebody's directory entry. Answered by [`Reply::Entry`] for every name there could be.
+    #[n(7)]
+    Lookup {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// Who.
+        #[n(1)]
+        name: Name,
+    },
+    /// Sends a contact note, and with it the consent that it stands for.
+    #[n(8)]
+    SendNote {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// To whom.
+        #[n(1)]
+        to: Name,
+        /// What it says.
+        #[n(2)]
+        kind: NoteKind,
+        /// The sealed note.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        note: Vec<u8>,
+    },
+    /// Takes consent back, or refuses it.
+    #[n(9)]
+    Withdraw {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// From whom.
+        #[n(1)]
+        name: Name,
+        /// In which way.
+        #[n(2)]
+        how: Withdrawal,
+    },
+    /// The note is on this client's disk; the server forgets it.
+    #[n(10)]
+    NoteTaken {
+        /// Which.
+        #[n(0)]
+        note: u64,
+    },
+    /// Replaces the vault by its next version.
+    #[n(11)]
+    PutVault {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// The sealed vault.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        vault: Vec<u8>,
+    },
+    /// Asks to be introduced.
+    #[n(12)]
+    Introduce {
+        /// Chosen by the caller.
+        #[n(0)]
+        attempt: AttemptId,
+        /// To whom.
+        #[n(1)]
+        to: Name,
+        /// The caller's door.
+        #[n(2)]
+        door: Door,
+        /// The first handshake message.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        first: Vec<u8>,
+    },
+    /// Agrees to an introduction.
+    #[n(13)]
+    Answer {
+        /// The caller's.
+        #[n(0)]
+        attempt: AttemptId,
+        /// The callee's door.
+        #[n(1)]
+        door: Door,
+        /// The second handshake message.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        second: Vec<u8>,
+    },
+    /// Does not agree. The caller is told what it would be told of somebody offline.
+    #[n(14)]
+    Decline {
+        /// The caller's.
+        #[n(0)]
+        attempt: AttemptId,
+    },
+}
+
+/// A frame from the server.
+#[derive(Debug, Decode, Encode)]
+pub enum Reply {
+    /// OPAQUE's registration response.
+    #[n(0)]
+    Registration {
+        /// The response.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        response: [u8; REGISTRATION_RESPONSE_BYTES],
+    },
+    /// OPAQUE's KE2.
+    #[n(1)]
+    Login {
+        /// The message.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        ke2: [u8; KE2_BYTES],
+    },
+    /// The client is logged in.
+    #[n(2)]
+    Welcome {
+        /// By which the device may resume.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        session: SessionId,
+        /// The directory entry, which is the client's own or the server lies.
+        #[n(1)]
+        entry: Entry,
+        /// The vault. Empty after a resumption, which proves no password.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        vault: Vec<u8>,
+    },
+    /// Something was refused.
+    #[n(3)]
+    Refused {
+        /// The request, if it had a number.
+        #[n(0)]
+        request: Option<u32>,
+        /// Why.
+        #[n(1)]
+        why: Refusal,
+        /// When to try again, in milliseconds, where that helps.
+        #[n(2)]
+        retry_after_ms: Option<u64>,
+    },
+    /// Logout: the server proves that it knows the session key.
+    #[n(4)]
+    LogoutChallenge {
+        /// The server's challenge.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        challenge: [u8; PROOF_BYTES],
+        /// The server's proof.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        proof: [u8; PROOF_BYTES],
+    },
+    /// Presence is over, tickets are void, the session is deleted.
+    #[n(5)]
+    LoggedOut,
+    /// A directory entry; for an unknown name, one that stands in for it.
+    #[n(6)]
+    Entry {
+        /// The request.
+        #[n(0)]
+        request: u32,
+        /// The entry.
+        #[n(1)]
+        entry: Entry,
+    },
+    /// A request was carried out, durably.
+    #[n(7)]
+    Done {
+        /// The request.
+        #[n(0)]
+        request: u32,
+    },
+    /// A contact note from somebody. Comes again with every login until it is taken.
+    #[n(8)]
+    Note {
+        /// The number to take it by.
+        #[n(0)]
+        note: u64,
+        /// From whom, says the server.
+        #[n(1)]
+        from: Name,
+        /// What it says.
+        #[n(2)]
+        kind: NoteKind,
+        /// The sealed note.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        sealed: Vec<u8>,
+    },
+    /// A contact came or went.
+    #[n(9)]
+    Presence {
+        /// Who.
+        #[n(0)]
+        name: Name,
+        /// Whether they are there.
+        #[n(1)]
+        online: bool,
+    },
+    /// Somebody asks for this client.
+    #[n(10)]
+    Asked {
+        /// The caller's.
+        #[n(0)]
+        attempt: AttemptId,
+        /// The caller's directory entry.
+        #[n(1)]
+        caller: Entry,
+        /// The ticket's secret.
+        #[n(2)]
+        secret: Secret<32>,
+        /// The caller's door.
+        #[n(3)]
+        door: Door,
+        /// The first handshake message.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        first: Vec<u8>,
+    },
+    /// The callee agreed.
+    #[n(11)]
+    Introduced {
+        /// The caller's own.
+        #[n(0)]
+        attempt: AttemptId,
+        /// The callee's directory entry.
+        #[n(1)]
+        callee: Entry,
+        /// The ticket's secret.
+        #[n(2)]
+        secret: Secret<32>,
+        /// The callee's door.
+        #[n(3)]
+        door: Door,
+        /// The second handshake message.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        second: Vec<u8>,
+    },
+    /// No introduction: unknown, offline, not accepted, blocked and declined all look like this.
+    #[n(12)]
+    Unavailable {
+        /// The caller's own.
+        #[n(0)]
+        attempt: AttemptId,
+    },
+    /// The other end of an attempt has logged out; its ticket is void.
+    #[n(13)]
+    Voided {
+        /// Which.
+        #[n(0)]
+        attempt: AttemptId,
+    },
+    /// The server ends this connection.
+    #[n(14)]
+    Goodbye {
+        /// Why.
+        #[n(0)]
+        why: Farewell,
+    },
+}
+
+/// How consent is taken back.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum Withdrawal {
+    /// Their request is not accepted, this time.
+    #[n(0)]
+    Reject,
+    /// Nothing from them is wanted.
+    #[n(1)]
+    Block,
+    /// A block ends.
+    #[n(2)]
+    Unblock,
+    /// They are no contact any more.
+    #[n(3)]
+    Remove,
+}
+
+/// Why the server refused something.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum Refusal {
+    /// Wrong name or password, or a session that is no more. The server does not say which.
+    #[n(0)]
+    AuthFailed,
+    /// The vault is not the successor of the one that the server has.
+    #[n(1)]
+    Conflict,
+    /// Somebody has this name.
+    #[n(2)]
+    NameTaken,
+    /// Too many of something; try again later.
+    #[n(3)]
+    RateLimited,
+    /// The server takes no registrations, or not without an invite.
+    #[n(4)]
+    RegistrationClosed,
+    /// The request is not what the protocol allows here.
+    #[n(5)]
+    Unexpected,
+    /// The server cannot store anything now. Nothing was changed.
+    #[n(6)]
+    Unavailable,
+}
+
+/// Why the server ends a connection.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum Farewell {
+    /// The server shuts down or restarts; try again.
+    #[n(0)]
+    Draining,
+    /// The same account logged in on another machine.
+    #[n(1)]
+    TakenOver,
+}
+
+/// Where and how to reach one end of an attempt.
+#[derive(Debug, Decode, Encode)]
+#[cbor(array)]
+pub struct Door {
+    /// The hash of this end's throw-away certificate.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub certificate: [u8; 32],
+    /// The key of the knocks that this end lets in.
+    #[n(1)]
+    pub knock: Secret<32>,
+    /// Where to try. The server adds the address that it sees.
+    #[n(2)]
+    pub candidates: Vec<Candidate>,
+}
+
+/// One address of one end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Candidate(pub SocketAddr);
+
+impl<Ctx> Encode<Ctx> for Candidate {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut Ctx,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.array(2)?;
+        match self.0.ip() {
+            IpAddr::V4(ip) => e.bytes(&ip.octets())?,
+            IpAddr::V6(ip) => e.bytes(&ip.octets())?,
+        };
+        e.u16(self.0.port())?.ok()
+    }
+}
+
+impl<'b, Ctx> Decode<'b, Ctx> for Candidate {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut Ctx) -> Result<Self, minicbor::decode::Error> {
+        let malformed = || minicbor::decode::Error::message("not an address");
+        if d.array()? != Some(2) {
+            return Err(malformed());
+        }
+        let ip = d.bytes()?;
+        let ip = match (<[u8; 4]>::try_from(ip), <[u8; 16]>::try_from(ip)) {
+            (Ok(v4), _) => IpAddr::from(v4),
+            (_, Ok(v6)) => IpAddr::from(v6),
+            _ => return Err(malformed()),
+        };
+        Ok(Self(SocketAddr::new(ip, d.u16()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{DecodeError, decode, encode};
+
+    #[test]
+    fn candidates_carry_both_families() {
+        for address in ["192.0.2.1:9", "[2001:db8::1]:65535"] {
+            let candidate = Candidate(address.parse().unwrap());
+            assert_eq!(decode(&encode(&candidate)), Ok(candidate));
+        }
+        assert_eq!(decode::<Candidate>(&[0x82, 0x43, 1, 2, 3, 9]), Err(DecodeError::Malformed));
+        assert_eq!(
+            decode::<Candidate>(&[0x83, 0x44, 1, 2, 3, 4, 9, 9]),
+            Err(DecodeError::Malformed)
+        );
+    }
+
+    #[test]
+    fn unknown_frames_are_refused() {
+        assert!(decode::<Request>(&[0x82, 0x18, 99, 0x80]).is_err());
+        assert!(decode::<Reply>(&[0x82, 0x18, 99, 0x80]).is_err());
+    }
+}

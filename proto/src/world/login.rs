@@ -1,0 +1,292 @@
+//! How a machine of the world comes to a logged-in session: registration, login, resumption, logout.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::{Channel, Delivery, Machine, World, machine::Disk, name};
+use crate::{
+    crypto::{
+        label::Label,
+        opaque::{ClientLogin, ClientRegistration, Stretching},
+        rng::Rng,
+        sign::SignKey,
+    },
+    directory::{self, Session},
+    identity::Identity,
+    login::{Channel as Binding, SessionKey},
+    name::Name,
+    node::{Input, Node, Start, restore},
+    vault::{Vault, VaultKey},
+    wire::{
+        self,
+        server::{Refusal, Reply, Request, SessionId},
+    },
+};
+
+/// What a password login has brought.
+struct Welcomed {
+    link: u64,
+    session: SessionId,
+    session_key: SessionKey,
+    vault_key: VaultKey,
+    counter: u64,
+    vault: Vault,
+    device: SignKey,
+}
+
+impl World {
+    /// Somebody comes with a new name and a new machine, both called `who`.
+    pub(crate) fn register(&mut self, who: &str) {
+        assert_eq!(self.try_register(who, None), Ok(()));
+    }
+
+    pub(crate) fn try_register(&mut self, who: &str, invite: Option<&str>) -> Result<(), Refusal> {
+        let (name, password) = (name(who), password(who));
+        let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 250], 9)));
+        let (client, request) = ClientRegistration::start(&mut self.rng, &password).unwrap();
+        let response = match self.ask(link, &Request::Register { name: name.clone(), request }) {
+            Reply::Registration { response } => response,
+            other => return Err(refusal(&other)),
+        };
+        let (record, keys) = client
+            .finish(&mut self.rng, name.as_bytes(), &password, &response, Stretching::TRIVIAL)
+            .unwrap();
+        let vault_key = VaultKey::from_export_key(&keys.export_key, &name);
+        let seed = self.rng.secret();
+        let identity = Identity::from_seed(seed.duplicate());
+        let vault = Vault {
+            seed: seed.duplicate(),
+            server_pin: self.pin.to_string(),
+            contacts: Vec::new(),
+        };
+        let sealed = vault_key.seal(&mut self.rng, &name, 1, &vault).unwrap();
+        let device = SignKey::from_secret(&self.rng.secret());
+        let finish = Request::FinishRegistration {
+            record,
+            vault: sealed,
+            entry: identity.entry(&name),
+            device: device.public().0,
+            invite: invite.map(str::to_owned),
+        };
+        let session = match self.ask(link, &finish) {
+            Reply::Welcome { session, .. } => session,
+            other => return Err(refusal(&other)),
+        };
+        let disk = Disk {
+            seed,
+            vault_key: vault_key.secret().duplicate(),
+            device,
+            session,
+            contacts: BTreeMap::new(),
+            vault: (1, false),
+            queue: Vec::new(),
+            received: Vec::new(),
+            delivered: Vec::new(),
+        };
+        let session_key = binding.session_key(&session, None);
+        self.new_machine(who, &name, disk);
+        self.start(who, link, session_key);
+        Ok(())
+    }
+
+    /// The person `name` logs in with the password on the machine `who`, which may be new.
+    pub(crate) fn log_in(&mut self, who: &str, name: &Name) {
+        let welcomed = self.authenticate(name, &password(name.as_str())).unwrap();
+        let Welcomed { link, session, session_key, vault_key, counter, vault, device } = welcomed;
+        let here = self.machines.get(who).map(|machine| machine.disk.remembered());
+        let seed = vault.seed.duplicate();
+        let remembered = restore(here, counter, vault);
+        let vault_key = vault_key.secret().duplicate();
+        if let Some(machine) = self.machines.get_mut(who) {
+            machine.disk.device = device;
+            machine.disk.session = session;
+        } else {
+            let disk = Disk {
+                seed,
+                vault_key,
+                device,
+                session,
+                contacts: BTreeMap::new(),
+                vault: (0, false),
+                queue: Vec::new(),
+                received: Vec::new(),
+                delivered: Vec::new(),
+            };
+            self.new_machine(who, name, disk);
+        }
+        self.machine(who).disk.remember(remembered);
+        self.machine(who).node = None;
+        self.start(who, link, session_key);
+    }
+
+    /// A login with the wrong password, or to an account that may not exist.
+    pub(crate) fn try_log_in(&mut self, name: &str, password: &[u8]) -> Result<(), Refusal> {
+        self.authenticate(&super::name(name), password).map(|_| ())
+    }
+
+    /// The agent of `who` comes back without a password: from its disk, if it does not run any more.
+    pub(crate) fn resume(&mut self, who: &str) {
+        assert_eq!(self.try_resume(who), Ok(()));
+        self.run();
+    }
+
+    pub(crate) fn try_resume(&mut self, who: &str) -> Result<(), Refusal> {
+        let address = self.machine(who).address;
+        let (link, binding) = self.dial_server(address);
+        let Disk { device, session, .. } = &self.machines[who].disk;
+        let session = *session;
+        let signature = binding.sign_resumption(device, &session);
+        match self.ask(link, &Request::Resume { session, signature }) {
+            Reply::Welcome { vault, .. } => assert_eq!(vault, []),
+            other => return Err(refusal(&other)),
+        }
+        self.start(who, link, binding.session_key(&session, None));
+        Ok(())
+    }
+
+    /// The whole logout exchange, as the driver of a client conducts it.
+    pub(crate) fn log_out(&mut self, who: &str) {
+        let (link, challenge) = (self.machine(who).link.unwrap(), [7; 32]);
+        self.node(who).part();
+        self.settle(who);
+        self.client_says(who, &Request::Logout { challenge });
+        let (server, proof) = self.logout_challenge(who);
+        let key = self.machine(who).session_key.take().unwrap();
+        assert!(key.logout_proof(Label::LogoutServer, &challenge, &server).matches(&proof));
+        let proof = *key.logout_proof(Label::LogoutClient, &challenge, &server).expose();
+        self.client_says(who, &Request::FinishLogout { proof });
+        assert!(!self.sessions.contains_key(&link));
+    }
+
+    /// The server's last challenge to somebody, and its proof.
+    pub(crate) fn logout_challenge(&mut self, who: &str) -> ([u8; 32], [u8; 32]) {
+        let challenge = |reply| match reply {
+            Reply::LogoutChallenge { challenge, proof } => Some((challenge, proof)),
+            _ => None,
+        };
+        self.heard(who).into_iter().filter_map(challenge).next_back().unwrap()
+    }
+
+    /// A new connection to the server.
+    pub(crate) fn dial_server(&mut self, from: SocketAddr) -> (u64, Binding) {
+        let binding = Binding { exporter: self.rng.bytes(), pin: self.pin.clone() };
+        let rng = Rng::from_seed(self.rng.secret());
+        let session = Session::new(self.now, self.settings, binding.clone(), from, rng);
+        let link = self.number();
+        self.sessions.insert(link, session);
+        (link, binding)
+    }
+
+    /// Says something on a connection on which nobody is logged in yet, and gives the answer.
+    pub(crate) fn ask(&mut self, link: u64, request: &Request) -> Reply {
+        let mut replies = self.ask_bytes(link, &wire::encode(request));
+        assert!(!replies.is_empty(), "no answer to {request:?}");
+        replies.remove(0)
+    }
+
+    /// Says something on a connection of no machine: everything that comes back.
+    pub(crate) fn ask_bytes(&mut self, link: u64, body: &[u8]) -> Vec<Reply> {
+        self.serve(link, directory::Input::Frame(body));
+        let mut replies = Vec::new();
+        while let Some(delivery) =
+            self.channels.get_mut(&Channel::Down(link)).and_then(|queue| queue.pop_front())
+        {
+            match delivery {
+                Delivery::Frame(body) => replies.push(wire::decode(&body).unwrap()),
+                // What follows a welcome waits for the machine.
+                other => assert!(matches!(other, Delivery::Closed)),
+            }
+            if matches!(replies.last(), Some(Reply::Welcome { .. })) {
+                break;
+            }
+        }
+        replies
+    }
+
+    /// Whether somebody's session is there to be routed to.
+    pub(crate) fn is_bound(&self, name: &Name) -> bool {
+        self.bound.contains_key(name)
+    }
+
+    /// Whether the server has closed a connection.
+    pub(crate) fn is_closed(&self, link: u64) -> bool {
+        !self.sessions.contains_key(&link)
+    }
+
+    fn authenticate(&mut self, name: &Name, password: &[u8]) -> Result<Welcomed, Refusal> {
+        let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 251], 9)));
+        let (client, ke1) = ClientLogin::start(&mut self.rng, password).unwrap();
+        let ke2 = match self.ask(link, &Request::Login { name: name.clone(), ke1 }) {
+            Reply::Login { ke2 } => ke2,
+            other => return Err(refusal(&other)),
+        };
+        let context = binding.login_context();
+        let trivial = Stretching::TRIVIAL;
+        let finished =
+            client.finish(&mut self.rng, name.as_bytes(), password, &context, &ke2, trivial);
+        let Ok((ke3, keys)) = finished else { return Err(Refusal::AuthFailed) };
+        let device = SignKey::from_secret(&self.rng.secret());
+        let (session, vault) =
+            match self.ask(link, &Request::FinishLogin { ke3, device: device.public().0 }) {
+                Reply::Welcome { session, vault, .. } => (session, vault),
+                other => return Err(refusal(&other)),
+            };
+        let vault_key = VaultKey::from_export_key(&keys.export_key, name);
+        let (counter, vault) = vault_key.open(name, &vault).unwrap();
+        let session_key = binding.session_key(&session, keys.session_key.as_ref());
+        Ok(Welcomed { link, session, session_key, vault_key, counter, vault, device })
+    }
+
+    fn new_machine(&mut self, who: &str, name: &Name, disk: Disk) {
+        let host = u8::try_from(self.machines.len() + 1).unwrap();
+        let machine = Machine {
+            name: name.clone(),
+            address: SocketAddr::from(([192, 0, 2, host], 4_000)),
+            node: None,
+            disk,
+            link: None,
+            session_key: None,
+            events: Vec::new(),
+            heard: Vec::new(),
+            said: Vec::new(),
+            frames: Vec::new(),
+            doors: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            crash_after: None,
+        };
+        self.machines.insert(who.to_owned(), machine);
+    }
+
+    /// The agent, from what is on the disk if it does not run, and what it is told of its login.
+    fn start(&mut self, who: &str, link: u64, session_key: SessionKey) {
+        let rng = Rng::from_seed(self.rng.secret());
+        let server_pin = self.pin.to_string();
+        let machine = self.machine(who);
+        let Disk { seed, vault_key, queue, .. } = &machine.disk;
+        let start = Start {
+            name: machine.name.clone(),
+            identity: Identity::from_seed(seed.duplicate()),
+            vault_key: VaultKey::from_secret(vault_key.duplicate()),
+            server_pin,
+            remembered: machine.disk.remembered(),
+            queue: queue.clone(),
+            rng,
+        };
+        machine.node.get_or_insert_with(|| Node::new(start));
+        machine.link = Some(link);
+        machine.session_key = Some(session_key);
+        machine.heard.clear();
+        machine.said.clear();
+        self.feed(who, Input::ServerUp);
+    }
+}
+
+fn password(name: &str) -> Vec<u8> {
+    format!("the password of {name}").into_bytes()
+}
+
+fn refusal(reply: &Reply) -> Refusal {
+    match reply {
+        Reply::Refused { why, .. } => *why,
+        other => panic!("{other:?} is no refusal"),
+    }
+}

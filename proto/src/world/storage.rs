@@ -1,0 +1,242 @@
+//! The server's storage, in memory: performs every task as its documentation says.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    crypto::{
+        opaque::{RECORD_BYTES, ServerLogin, ServerSetup, answer_registration},
+        rng::Rng,
+        secret::Secret,
+        sign::SignPublic,
+    },
+    directory::{Account, Consent, NewAccount, NewSession, Outcome, StoredNote, Task},
+    identity::Entry,
+    limits::PENDING_NOTES_MAX,
+    name::Name,
+    note::NoteKind,
+    vault,
+    wire::server::{SessionId, Withdrawal},
+};
+
+/// Everything a server keeps.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    setup: ServerSetup,
+    decoy: Secret<32>,
+    rng: Rng,
+    accounts: BTreeMap<Name, Stored>,
+    sessions: BTreeMap<SessionId, (Name, SignPublic)>,
+    next_note: u64,
+    /// Whether nothing can be written.
+    pub(crate) full: bool,
+    /// Whether logins are over the limit.
+    pub(crate) limited: bool,
+    /// The invite that a registration needs.
+    pub(crate) invite: Option<String>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    record: [u8; RECORD_BYTES],
+    vault: Vec<u8>,
+    entry: Entry,
+    consents: BTreeMap<Name, Consent>,
+    notes: BTreeMap<u64, (Name, NoteKind, Vec<u8>)>,
+}
+
+impl Storage {
+    pub(crate) fn new(mut rng: Rng) -> Self {
+        Self {
+            setup: ServerSetup::generate(&mut rng),
+            decoy: rng.secret(),
+            rng,
+            accounts: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            next_note: 0,
+            full: false,
+            limited: false,
+            invite: None,
+        }
+    }
+
+    /// What `name` has said about `other`.
+    pub(crate) fn consent(&self, name: &Name, other: &Name) -> Option<Consent> {
+        self.accounts.get(name)?.consents.get(other).copied()
+    }
+
+    /// How many notes wait for `name`.
+    pub(crate) fn notes(&self, name: &Name) -> usize {
+        self.accounts.get(name).map_or(0, |account| account.notes.len())
+    }
+
+    /// The stored vault of `name`.
+    pub(crate) fn vault(&self, name: &Name) -> &[u8] {
+        &self.accounts[name].vault
+    }
+
+    /// How many sessions may be resumed.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn perform(&mut self, task: Task) -> Outcome {
+        let writes = !matches!(
+            task,
+            Task::AnswerRegistration { .. }
+                | Task::FindSession { .. }
+                | Task::Lookup { .. }
+                | Task::ResumeSession { .. }
+                | Task::StartLogin { .. }
+        );
+        if writes && self.full {
+            return Outcome::Unavailable;
+        }
+        match task {
+            Task::AnswerRegistration { name, request } => {
+                match answer_registration(&self.setup, name.as_bytes(), &request) {
+                    Ok(response) => Outcome::Registration(Box::new(response)),
+                    Err(_) => Outcome::Unavailable,
+                }
+            }
+            Task::CreateAccount { account, session } => self.create(*account, session),
+            Task::EndSession { session } => {
+                self.sessions.remove(&session);
+                Outcome::Done
+            }
+            Task::FindSession { session } => {
+                Outcome::Resumable(self.sessions.get(&session).cloned())
+            }
+            Task::Lookup { name } => {
+                let entry = self.accounts.get(&name).map(|account| account.entry.clone());
+                Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
+            }
+            Task::OpenSession { name, session } => {
+                self.sessions.retain(|_, (owner, _)| *owner != name);
+                self.sessions.insert(session.id, (name.clone(), session.device));
+                self.opened(&name)
+            }
+            Task::PutVault { name, vault } => self.put_vault(&name, vault),
+            Task::ResumeSession { name } => self.opened(&name),
+            Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
+            Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
+            Task::StartLogin { name, ke1, context } => {
+                let Self { setup, rng, accounts, .. } = self;
+                let record = accounts.get(&name).map(|account| &account.record);
+                match ServerLogin::start(rng, setup, name.as_bytes(), record, &context, &ke1) {
+                    Ok((state, ke2)) => {
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
+                    }
+                    Err(_) => Outcome::Unavailable,
+                }
+            }
+            Task::TakeNote { name, note } => {
+                self.account(&name).notes.remove(&note);
+                Outcome::Done
+            }
+            Task::Withdraw { name, from, how } => self.withdraw(&name, &from, how),
+        }
+    }
+
+    fn create(&mut self, account: NewAccount, session: NewSession) -> Outcome {
+        let NewAccount { name, record, vault, entry, invite } = account;
+        if self.invite.is_some() && self.invite != invite {
+            return Outcome::BadInvite;
+        }
+        if self.accounts.contains_key(&name) {
+            return Outcome::NameTaken;
+        }
+        let stored =
+            Stored { record, vault, entry, consents: BTreeMap::new(), notes: BTreeMap::new() };
+        self.accounts.insert(name.clone(), stored);
+        self.sessions.insert(session.id, (name.clone(), session.device));
+        self.opened(&name)
+    }
+
+    fn opened(&self, name: &Name) -> Outcome {
+        let account = &self.accounts[name];
+        let notes = account.notes.iter().map(|(number, (from, kind, sealed))| StoredNote {
+            number: *number,
+            from: from.clone(),
+            kind: *kind,
+            sealed: sealed.clone(),
+        });
+        Outcome::Opened(Box::new(Account {
+            entry: account.entry.clone(),
+            vault: account.vault.clone(),
+            consents: account.consents.clone().into_iter().collect(),
+            notes: notes.collect(),
+        }))
+    }
+
+    fn put_vault(&mut self, name: &Name, vault: Vec<u8>) -> Outcome {
+        let stored = &mut self.account(name).vault;
+        let successor = vault::counter(stored).map(|counter| counter + 1);
+        if vault::counter(&vault) != successor && vault != *stored {
+            return Outcome::Conflict;
+        }
+        *stored = vault;
+        Outcome::Done
+    }
+
+    fn send_note(&mut self, from: Name, to: Name, kind: NoteKind, note: Vec<u8>) -> Outcome {
+        let mine = self.consent(&from, &to);
+        let theirs = self.consent(&to, &from);
+        let has_room = |account: &Stored| {
+            account.notes.len() < PENDING_NOTES_MAX
+                || account.notes.values().any(|(sender, ..)| *sender == from)
+        };
+        let takes = self.accounts.get(&to).is_some_and(has_room);
+        if !takes || theirs == Some(Consent::Blocked) {
+            return Outcome::NoteSent { number: None, mine, theirs: None };
+        }
+        let answered = matches!(theirs, Some(Consent::Requested | Consent::Accepted));
+        let mine = if kind == NoteKind::Accept || answered {
+            Consent::Accepted
+        } else {
+            Consent::Requested
+        };
+        self.account(&from).consents.insert(to.clone(), mine);
+        if answered {
+            self.account(&to).consents.insert(from.clone(), Consent::Accepted);
+        }
+        let number = self.next_note;
+        self.next_note += 1;
+        let addressee = self.account(&to);
+        addressee.notes.retain(|_, (sender, ..)| *sender != from);
+        addressee.notes.insert(number, (from, kind, note));
+        let theirs = answered.then_some(Consent::Accepted);
+        Outcome::NoteSent { number: Some(number), mine: Some(mine), theirs }
+    }
+
+    fn withdraw(&mut self, name: &Name, from: &Name, how: Withdrawal) -> Outcome {
+        let mine = &mut self.account(name).consents;
+        match how {
+            Withdrawal::Block => {
+                mine.insert(from.clone(), Consent::Blocked);
+            }
+            Withdrawal::Unblock if mine.get(from) == Some(&Consent::Blocked) => {
+                mine.remove(from);
+            }
+            Withdrawal::Remove => {
+                mine.remove(from);
+            }
+            Withdrawal::Reject | Withdrawal::Unblock => {}
+        }
+        if how != Withdrawal::Unblock {
+            self.account(name).notes.retain(|_, (sender, ..)| sender != from);
+        }
+        let Some(other) = self.accounts.get_mut(from) else { return Outcome::Done };
+        if how == Withdrawal::Remove {
+            other.notes.retain(|_, (sender, ..)| sender != name);
+        }
+        let requested = other.consents.get(name) == Some(&Consent::Requested);
+        if requested && matches!(how, Withdrawal::Reject | Withdrawal::Remove) {
+            other.consents.remove(name);
+        }
+        Outcome::Done
+    }
+
+    fn account(&mut self, name: &Name) -> &mut Stored {
+        self.accounts.get_mut(name).unwrap()
+    }
+}
