@@ -1,0 +1,188 @@
+//! Everything that can keep `hitherd` from doing what it was asked to: sentences for people, codes for
+//! machines.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use crate::limits::LINK_HOST_CHARS_MAX;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    // What was typed or written down.
+    #[error("{0}")]
+    Arguments(String),
+    #[error("{}{}: {problem}", path.display(), at_line(*line, key))]
+    Config { path: PathBuf, line: usize, key: String, problem: String },
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
+    Host(String),
+
+    // The data folder.
+    #[error("there is already a server in {}; nothing was changed", .0.display())]
+    AlreadyThere(PathBuf),
+    #[error("{} does not belong to the keys of this server, or is damaged", .0.display())]
+    DamagedKey(PathBuf),
+    #[error("the database {} is damaged", .0.display())]
+    DamagedDatabase(PathBuf),
+    #[error("{} is open to others (mode {mode:04o})", path.display())]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("another hitherd is at work in {}", .0.display())]
+    InUse(PathBuf),
+    #[error("{} is missing", .0.display())]
+    Missing(PathBuf),
+    #[error(
+        "the database is of version {found}, newer than version {supported}, which this program \
+             knows"
+    )]
+    NewerDatabase { found: i64, supported: i64 },
+    #[error("{} is not empty, and there is no server in it", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("there is no server in {}", .0.display())]
+    NotThere(PathBuf),
+
+    // This machine.
+    #[error("the disk with {} is full", .0.display())]
+    DiskFull(PathBuf),
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    #[error("another program already uses UDP port {} of {}", .0.port(), .0.ip())]
+    PortInUse(SocketAddr),
+    #[error("cannot write to {}", .0.display())]
+    ReadOnly(PathBuf),
+    #[error("something went wrong that should not have: {0:#}")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Fault {
+    /// Of a file or folder that could not be read, made or written.
+    pub(crate) fn file(path: &Path, error: io::Error) -> Self {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => Self::ReadOnly(path.to_owned()),
+            StorageFull | QuotaExceeded => Self::DiskFull(path.to_owned()),
+            _ => Self::File { path: path.to_owned(), error },
+        }
+    }
+
+    /// Of a socket that could not be had.
+    pub(crate) fn listen(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse(address),
+            _ => Self::Listen { address, error },
+        }
+    }
+
+    /// The code by which scripts tell faults apart.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Arguments(_) | Self::Config { .. } | Self::Host(_) | Self::Unreadable { .. } => {
+                "usage"
+            }
+            Self::AlreadyThere(_) => "refused",
+            Self::NotThere(_) => "not_found",
+            Self::DamagedKey(_)
+            | Self::DamagedDatabase(_)
+            | Self::DiskFull(_)
+            | Self::Exposed { .. }
+            | Self::File { .. }
+            | Self::InUse(_)
+            | Self::Missing(_)
+            | Self::NewerDatabase { .. }
+            | Self::NotEmpty(_)
+            | Self::ReadOnly(_) => "data_unusable",
+            Self::Listen { .. } | Self::PortInUse(_) => "listen_failed",
+            Self::Output(_) => "output_failed",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> u8 {
+        match self.code() {
+            "usage" => 2,
+            "not_found" => 10,
+            "refused" => 11,
+            _ => 1,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::Arguments(_) => "see `hitherd help`".into(),
+            Self::Config { .. } => "correct the file and try again".into(),
+            Self::Host(_) => "name the host as clients reach it, as in chat.example.org".into(),
+            Self::AlreadyThere(path) => {
+                format!("start it with `hitherd run --data {}`, or name another", path.display())
+            }
+            Self::DamagedKey(_) | Self::DamagedDatabase(_) | Self::Missing(_) => {
+                "put back the whole folder from a backup; do not make a new one, because without its \
+                 keys nobody can log in"
+                    .into()
+            }
+            Self::Exposed { path, .. } => format!("run `chmod 600 {}`", path.display()),
+            Self::InUse(_) => "stop it first, or name another folder".into(),
+            Self::NewerDatabase { .. } => {
+                "use the newer hitherd; nothing was changed in the database".into()
+            }
+            Self::NotEmpty(_) => "name an empty folder, or one that does not exist yet".into(),
+            Self::NotThere(path) => {
+                format!("make one with `hitherd init --data {}`", path.display())
+            }
+            Self::DiskFull(_) => "make room and try again".into(),
+            Self::File { .. } | Self::Output(_) | Self::Unreadable { .. } => "see to it and try again".into(),
+            Self::Listen { .. } => "name another address with --listen".into(),
+            Self::PortInUse(_) => "stop it, or name another port with --listen".into(),
+            Self::ReadOnly(_) => "make it writable for this user, or name another folder".into(),
+            Self::Internal(_) => "please report it, with the log above".into(),
+        }
+    }
+
+    /// The line that stderr ends with when a machine reads it.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "v": 1, "error": {
+            "code": self.code(),
+            "exit": self.exit(),
+            "message": self.to_string(),
+            "hint": self.hint(),
+        }})
+    }
+}
+
+fn at_line(line: usize, key: &str) -> String {
+    if key.is_empty() { format!(", line {line}") } else { format!(", line {line}, {key}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_told_what_people_are_told() {
+        let fault = Fault::AlreadyThere(PathBuf::from("data"));
+        let error = &fault.to_json()["error"];
+        assert_eq!((&error["code"], &error["exit"]), (&json!("refused"), &json!(11)));
+        assert_eq!(error["message"], fault.to_string());
+        assert!(error["hint"].as_str().unwrap().contains("hitherd run --data data"));
+    }
+
+    #[test]
+    fn a_full_or_closed_disk_is_told_apart() {
+        let of = |kind: io::ErrorKind| Fault::file(Path::new("data"), kind.into());
+        assert!(matches!(of(io::ErrorKind::StorageFull), Fault::DiskFull(_)));
+        assert!(matches!(of(io::ErrorKind::ReadOnlyFilesystem), Fault::ReadOnly(_)));
+        assert!(matches!(of(io::ErrorKind::PermissionDenied), Fault::ReadOnly(_)));
+        assert!(matches!(of(io::ErrorKind::NotADirectory), Fault::File { .. }));
+    }
+}

@@ -1,0 +1,103 @@
+//! Every bound on what strangers, clients and their numbers can make this server do, with its reason.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use hither_proto::limits::{CONTACTS_MAX, SERVER_FRAME_BYTES_MAX};
+
+/// Connections at once. One that idles costs about 35 KiB, so this many cost about 2.2 GiB.
+pub(crate) const CONNECTIONS_MAX: usize = 65_536;
+
+/// TLS handshakes under way before callers must prove their address first (QUIC Retry). Honest callers
+/// finish theirs in a round trip; only a flood, or a very busy second, leaves this many open.
+pub(crate) const HANDSHAKES_MAX: usize = 256;
+
+/// How long a TLS handshake may take: several round trips to the other side of the world, with losses.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Callers that wait to be looked at. They cost memory and no public-key work yet.
+pub(crate) const CALLERS_MAX: usize = 4096;
+
+/// What a caller may send before it is looked at: the rest of a client's first flight.
+pub(crate) const CALLER_BYTES_MAX: u64 = 16 * 1024;
+
+/// The same for all callers together.
+pub(crate) const CALLERS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Silence after which a connection is gone, and with it the presence of whoever spoke on it. Clients
+/// send a sign of life well within it; the server sends none, which is cheaper for ten thousand of them.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// What a client may send ahead of being read, and so what it can make us hold. Frames are read as they
+/// come, so the longest one does not have to fit.
+pub(crate) const RECEIVE_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// What may be under way to a client unacknowledged.
+pub(crate) const SEND_WINDOW_BYTES: u64 = 128 * 1024;
+
+/// How long a client may take to accept one frame. The longest carries a vault, which a slow mobile
+/// link does not take in less.
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the last frame of a connection may take to arrive before the connection is closed.
+pub(crate) const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a server that shuts down waits for its connections to end.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Socket buffers. With the kernel's default of 208 KiB a burst of 64 handshakes loses packets, which
+/// costs some of them a second.
+pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Signals that wait for one connection. When somebody with many contacts comes, all of them may answer
+/// at once; a connection that is further behind than that twice over is closed.
+pub(crate) const SIGNALS_MAX: usize = 4096;
+
+/// Locks that the names of those who are there are spread over.
+pub(crate) const ROUTER_SHARDS: usize = 64;
+
+/// Requests that wait for the storage. Beyond it, connections wait their turn.
+pub(crate) const STORAGE_QUEUE_MAX: usize = 1024;
+
+/// Requests that become durable together. Bounds how long the first of them waits for the rest.
+pub(crate) const STORAGE_BATCH_MAX: usize = 256;
+
+/// How long the storage waits for another process that has the database open, such as a backup.
+pub(crate) const STORAGE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Logins to one account in a row since its last success: a few typing mistakes.
+pub(crate) const ACCOUNT_LOGINS_BURST: NonZeroU32 = nonzero(5);
+
+/// And from then on each minute: 8,640 guesses a day, which a password that passes the client's check
+/// withstands for longer than anybody will care.
+pub(crate) const ACCOUNT_LOGINS_PER_MINUTE: NonZeroU32 = nonzero(6);
+
+/// Logins from one address prefix in a row: an office that comes back after a power cut.
+pub(crate) const PREFIX_LOGINS_BURST: NonZeroU32 = nonzero(100);
+
+/// And from then on each second. A login costs the server about a millisecond, so one prefix gets at most
+/// 1 % of a core, and guesses spread over many accounts stay slow.
+pub(crate) const PREFIX_LOGINS_PER_SECOND: NonZeroU32 = nonzero(10);
+
+/// Registrations from one address prefix in a row: a class that signs up together, a few times over.
+pub(crate) const PREFIX_REGISTRATIONS_BURST: NonZeroU32 = nonzero(200);
+
+/// And from then on each second: an account costs about 5 KiB of disk.
+pub(crate) const PREFIX_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
+
+/// How often counts that no longer matter are forgotten.
+pub(crate) const FORGET_PERIOD: Duration = Duration::from_secs(60);
+
+/// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
+pub(crate) const LINK_HOST_CHARS_MAX: usize =
+    100 - "hither://".len() - ":65535".len() - "#".len() - 26;
+
+const _: () = assert!(SIGNALS_MAX > 2 * CONTACTS_MAX);
+const _: () = assert!(SEND_WINDOW_BYTES < SERVER_FRAME_BYTES_MAX as u64);
+const _: () = assert!(LAST_WORD_TIMEOUT.as_secs() < DRAIN_TIMEOUT.as_secs());
+
+const fn nonzero(value: u32) -> NonZeroU32 {
+    match NonZeroU32::new(value) {
+        Some(value) => value,
+        None => NonZeroU32::MIN,
+    }
+}

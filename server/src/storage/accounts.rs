@@ -1,0 +1,297 @@
+//! Accounts and the sessions that are open on them.
+
+use hither_proto::{
+    crypto::opaque::RECORD_BYTES,
+    directory::{Account, NewAccount, NewSession, Outcome, StoredNote},
+    identity::Entry,
+    name::Name,
+    vault, wire,
+    wire::server::SessionId,
+};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::row;
+
+/// What a login is answered from.
+pub(crate) struct Credentials {
+    /// OPAQUE's record.
+    pub(crate) record: [u8; RECORD_BYTES],
+    /// How many logins have succeeded.
+    pub(crate) logins: u64,
+}
+
+pub(super) fn count(database: &Connection) -> Result<u64> {
+    database.query_row("SELECT count(*) FROM account", [], |row| row::number(row, 0))
+}
+
+pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<Credentials>> {
+    let mut found =
+        database.prepare_cached("SELECT record, logins FROM account WHERE name = ?1")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Credentials { record: row::bytes(row, 0)?, logins: row::number(row, 1)? })
+    };
+    found.query_row([name.as_str()], read).optional()
+}
+
+pub(super) fn entry(database: &Connection, name: &Name) -> Result<Option<Entry>> {
+    let mut found = database.prepare_cached("SELECT entry FROM account WHERE name = ?1")?;
+    found.query_row([name.as_str()], |row| row::entry(row, 0)).optional()
+}
+
+pub(super) fn create(
+    database: &Connection,
+    account: &NewAccount,
+    session: &NewSession,
+    now: i64,
+) -> Result<Outcome> {
+    let NewAccount { name, record, vault, entry, invite: _ } = account;
+    let created = database
+        .prepare_cached(
+            "INSERT INTO account VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![name.as_str(), record, vault, wire::encode(entry), now])?;
+    if created == 0 {
+        return Ok(Outcome::NameTaken);
+    }
+    insert_session(database, name, session, now)?;
+    load(database, name)
+}
+
+pub(super) fn open_session(
+    database: &Connection,
+    name: &Name,
+    session: &NewSession,
+    now: i64,
+) -> Result<Outcome> {
+    database
+        .prepare_cached("UPDATE account SET logins = logins + 1 WHERE name = ?1")?
+        .execute([name.as_str()])?;
+    database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
+    insert_session(database, name, session, now)?;
+    load(database, name)
+}
+
+pub(super) fn find_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
+    let mut found = database.prepare_cached("SELECT name, device FROM session WHERE id = ?1")?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row::name(row, 0)?, row::device(row, 1)?));
+    found.query_row([session], read).optional().map(Outcome::Resumable)
+}
+
+pub(super) fn resume_session(database: &Connection, name: &Name) -> Result<Outcome> {
+    load(database, name)
+}
+
+pub(super) fn end_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
+    database.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([session])?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn put_vault(database: &Connection, name: &Name, vault: &[u8]) -> Result<Outcome> {
+    let stored: Option<Vec<u8>> = database
+        .prepare_cached("SELECT vault FROM account WHERE name = ?1")?
+        .query_row([name.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(stored) = stored else { return Ok(Outcome::Conflict) };
+    if stored == vault {
+        // The client did not hear that this very vault was stored.
+        return Ok(Outcome::Done);
+    }
+    let successor = vault::counter(&stored).and_then(|counter| counter.checked_add(1));
+    if successor.is_none() || vault::counter(vault) != successor {
+        return Ok(Outcome::Conflict);
+    }
+    database
+        .prepare_cached("UPDATE account SET vault = ?2 WHERE name = ?1")?
+        .execute(params![name.as_str(), vault])?;
+    Ok(Outcome::Done)
+}
+
+fn insert_session(
+    database: &Connection,
+    name: &Name,
+    session: &NewSession,
+    now: i64,
+) -> Result<()> {
+    database.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        session.id,
+        name.as_str(),
+        session.device.0,
+        now
+    ])?;
+    Ok(())
+}
+
+/// What a session starts from.
+fn load(database: &Connection, name: &Name) -> Result<Outcome> {
+    let account = database
+        .prepare_cached("SELECT entry, vault FROM account WHERE name = ?1")?
+        .query_row([name.as_str()], |row| Ok((row::entry(row, 0)?, row.get(1)?)))
+        .optional()?;
+    // The account may have been deleted since its password was checked.
+    let Some((entry, vault)) = account else { return Ok(Outcome::Unavailable) };
+    let consents = database
+        .prepare_cached("SELECT other, state FROM consent WHERE name = ?1")?
+        .query_map([name.as_str()], |row| Ok((row::name(row, 0)?, row::consent(row, 1)?)))?
+        .collect::<Result<_>>()?;
+    let notes = database
+        .prepare_cached(
+            "SELECT number, sender, kind, sealed FROM note WHERE name = ?1 ORDER BY number",
+        )?
+        .query_map([name.as_str()], |row| {
+            Ok(StoredNote {
+                number: row::number(row, 0)?,
+                from: row::name(row, 1)?,
+                kind: row::note_kind(row, 2)?,
+                sealed: row.get(3)?,
+            })
+        })?
+        .collect::<Result<_>>()?;
+    Ok(Outcome::Opened(Box::new(Account { entry, vault, consents, notes })))
+}
+
+#[cfg(test)]
+mod tests {
+    use hither_proto::{
+        crypto::{secret::Secret, sign::SignPublic},
+        identity::Identity,
+    };
+
+    use super::{super::schema::in_memory, *};
+
+    const DEVICE: SignPublic = SignPublic([8; 32]);
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn entry_of(text: &str) -> Entry {
+        Identity::from_seed(Secret::new([7; 32])).entry(&name(text))
+    }
+
+    fn session(byte: u8) -> NewSession {
+        NewSession { id: [byte; 16], device: DEVICE }
+    }
+
+    /// As much of a vault as the server understands: a version and a counter.
+    fn vault(counter: u64, rest: &[u8]) -> Vec<u8> {
+        [&[1], &counter.to_be_bytes()[..], rest].concat()
+    }
+
+    fn register(database: &Connection, text: &str, id: u8) -> Outcome {
+        let account = NewAccount {
+            name: name(text),
+            record: [id; RECORD_BYTES],
+            vault: vault(1, b"sealed"),
+            entry: entry_of(text),
+            invite: None,
+        };
+        create(database, &account, &session(id), 0).unwrap()
+    }
+
+    fn opened(outcome: Outcome) -> Account {
+        match outcome {
+            Outcome::Opened(account) => *account,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn resumable(database: &Connection, id: u8) -> Option<Name> {
+        match find_session(database, &[id; 16]).unwrap() {
+            Outcome::Resumable(found) => found.map(|(name, device)| {
+                assert_eq!(device, DEVICE);
+                name
+            }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_out_once() {
+        let database = in_memory();
+        let account = opened(register(&database, "alice", 1));
+        assert_eq!(account.entry, entry_of("alice"));
+        assert_eq!(account.vault, vault(1, b"sealed"));
+        assert!(matches!(register(&database, "alice", 2), Outcome::NameTaken));
+        let credentials = credentials(&database, &name("alice")).unwrap().unwrap();
+        assert_eq!(credentials.record, [1; RECORD_BYTES]);
+        assert_eq!(resumable(&database, 1), Some(name("alice")));
+        assert_eq!(resumable(&database, 2), None);
+        assert_eq!(count(&database), Ok(1));
+    }
+
+    #[test]
+    fn unknown_names_have_nothing() {
+        let database = in_memory();
+        assert!(credentials(&database, &name("bob")).unwrap().is_none());
+        assert_eq!(entry(&database, &name("bob")).unwrap(), None);
+        let opened = open_session(&database, &name("bob"), &session(1), 0).unwrap();
+        assert!(matches!(opened, Outcome::Unavailable));
+    }
+
+    #[test]
+    fn a_login_counts_and_ends_every_other_session_of_the_account() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        register(&database, "bob", 2);
+        for id in [3, 4] {
+            opened(open_session(&database, &name("alice"), &session(id), 0).unwrap());
+        }
+        let found = [1, 3, 4, 2].map(|id| resumable(&database, id));
+        assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
+        let logins = |text| credentials(&database, &name(text)).unwrap().unwrap().logins;
+        assert_eq!((logins("alice"), logins("bob")), (2, 0));
+        assert_eq!(opened(resume_session(&database, &name("bob")).unwrap()).entry, entry_of("bob"));
+    }
+
+    #[test]
+    fn an_ended_session_is_not_resumed() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        for _ in 0..2 {
+            assert!(matches!(end_session(&database, &[1; 16]).unwrap(), Outcome::Done));
+            assert_eq!(resumable(&database, 1), None);
+        }
+    }
+
+    #[test]
+    fn a_vault_is_replaced_by_its_successor_only() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        let put = |vault: &[u8]| put_vault(&database, &name("alice"), vault).unwrap();
+        let second = vault(2, b"sealed again");
+        assert!(matches!(put(&second), Outcome::Done));
+        assert!(matches!(put(&second), Outcome::Done), "told twice, stored once");
+        for conflict in [
+            vault(2, b"another second"),
+            vault(1, b"sealed"),
+            vault(4, b"too far"),
+            vault(u64::MAX, b"way too far"),
+            b"short".to_vec(),
+        ] {
+            assert!(matches!(put(&conflict), Outcome::Conflict));
+        }
+        let stored = opened(resume_session(&database, &name("alice")).unwrap()).vault;
+        assert_eq!(stored, second);
+        let nobody = put_vault(&database, &name("bob"), &vault(1, b"")).unwrap();
+        assert!(matches!(nobody, Outcome::Conflict));
+    }
+
+    #[test]
+    fn the_counter_of_a_vault_does_not_wrap() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        let last = vault(u64::MAX, b"");
+        database.execute("UPDATE account SET vault = ?1", [&last]).unwrap();
+        let wrapped = put_vault(&database, &name("alice"), &vault(0, b"")).unwrap();
+        assert!(matches!(wrapped, Outcome::Conflict));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_not_a_guess() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        database.execute("UPDATE account SET entry = x'00'", []).unwrap();
+        assert!(entry(&database, &name("alice")).is_err());
+        assert!(resume_session(&database, &name("alice")).is_err());
+    }
+}

@@ -1,0 +1,326 @@
+//! Who has said what about whom, and the notes that tell them.
+
+use hither_proto::{
+    directory::{Consent, Outcome},
+    limits::PENDING_NOTES_MAX,
+    name::Name,
+    note::NoteKind,
+    wire::server::Withdrawal,
+};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::row;
+
+pub(super) fn send_note(
+    database: &Connection,
+    from: &Name,
+    to: &Name,
+    kind: NoteKind,
+    sealed: &[u8],
+    now: i64,
+) -> Result<Outcome> {
+    let mine = consent(database, from, to)?;
+    let theirs = consent(database, to, from)?;
+    if theirs == Some(Consent::Blocked) || !takes_notes(database, to, from)? {
+        return Ok(Outcome::NoteSent { number: None, mine, theirs });
+    }
+    let (mine, theirs) = match (kind, theirs) {
+        (NoteKind::Request, Some(Consent::Requested | Consent::Accepted)) => {
+            (Consent::Accepted, Some(Consent::Accepted))
+        }
+        (NoteKind::Request, _) => (Consent::Requested, theirs),
+        (NoteKind::Accept, Some(Consent::Requested)) => {
+            (Consent::Accepted, Some(Consent::Accepted))
+        }
+        (NoteKind::Accept, _) => (Consent::Accepted, theirs),
+    };
+    set_consent(database, from, to, mine)?;
+    if let Some(theirs) = theirs {
+        set_consent(database, to, from, theirs)?;
+    }
+    // A later note of the same sender replaces the earlier one, under a number of its own: whoever takes
+    // the earlier one does not take this.
+    forget_notes(database, to, from)?;
+    let mut insert = database.prepare_cached(
+        "INSERT INTO note (name, sender, kind, sealed, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let kind = row::note_kind_column(kind);
+    let number = insert.insert(params![to.as_str(), from.as_str(), kind, sealed, now])?;
+    let number = u64::try_from(number).ok();
+    Ok(Outcome::NoteSent { number, mine: Some(mine), theirs })
+}
+
+pub(super) fn take_note(database: &Connection, name: &Name, note: u64) -> Result<Outcome> {
+    // Numbers beyond SQLite's were never given out.
+    if let Ok(note) = i64::try_from(note) {
+        database
+            .prepare_cached("DELETE FROM note WHERE number = ?1 AND name = ?2")?
+            .execute(params![note, name.as_str()])?;
+    }
+    Ok(Outcome::Done)
+}
+
+pub(super) fn withdraw(
+    database: &Connection,
+    name: &Name,
+    from: &Name,
+    how: Withdrawal,
+) -> Result<Outcome> {
+    match how {
+        Withdrawal::Reject => {
+            delete_consent(database, from, name, Some(Consent::Requested))?;
+            forget_notes(database, name, from)?;
+        }
+        Withdrawal::Block => {
+            set_consent(database, name, from, Consent::Blocked)?;
+            forget_notes(database, name, from)?;
+        }
+        Withdrawal::Unblock => delete_consent(database, name, from, Some(Consent::Blocked))?,
+        Withdrawal::Remove => {
+            delete_consent(database, name, from, None)?;
+            delete_consent(database, from, name, Some(Consent::Requested))?;
+            forget_notes(database, name, from)?;
+            forget_notes(database, from, name)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// What `name` has said about `other`.
+fn consent(database: &Connection, name: &Name, other: &Name) -> Result<Option<Consent>> {
+    let mut found =
+        database.prepare_cached("SELECT state FROM consent WHERE name = ?1 AND other = ?2")?;
+    found.query_row([name.as_str(), other.as_str()], |row| row::consent(row, 0)).optional()
+}
+
+fn set_consent(database: &Connection, name: &Name, other: &Name, state: Consent) -> Result<()> {
+    let state = row::consent_column(state);
+    database
+        .prepare_cached(
+            "INSERT INTO consent VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET state = excluded.state",
+        )?
+        .execute([name.as_str(), other.as_str(), state])?;
+    Ok(())
+}
+
+/// Deletes what `name` has said about `other`, or only if it was `state`.
+fn delete_consent(
+    database: &Connection,
+    name: &Name,
+    other: &Name,
+    state: Option<Consent>,
+) -> Result<()> {
+    database
+        .prepare_cached(
+            "DELETE FROM consent WHERE name = ?1 AND other = ?2 AND state = ifnull(?3, state)",
+        )?
+        .execute(params![name.as_str(), other.as_str(), state.map(row::consent_column)])?;
+    Ok(())
+}
+
+/// Whether there is somebody called `name` with room for a note from `sender`.
+fn takes_notes(database: &Connection, name: &Name, sender: &Name) -> Result<bool> {
+    let mut found = database.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM account WHERE name = ?1),
+            (SELECT count(*) FROM note WHERE name = ?1 AND sender != ?2)",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row::number(row, 1)?));
+    let (exists, others): (bool, u64) = found.query_row([name.as_str(), sender.as_str()], read)?;
+    Ok(exists && others < PENDING_NOTES_MAX as u64)
+}
+
+/// Deletes the notes of `sender` that wait for `name`.
+fn forget_notes(database: &Connection, name: &Name, sender: &Name) -> Result<()> {
+    database
+        .prepare_cached("DELETE FROM note WHERE name = ?1 AND sender = ?2")?
+        .execute([name.as_str(), sender.as_str()])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::schema::in_memory, *};
+
+    use Consent::{Accepted, Blocked, Requested};
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    /// A database in which alice, bob and carol have accounts.
+    fn people() -> Connection {
+        let database = in_memory();
+        for text in ["alice", "bob", "carol"] {
+            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', 0, 0)";
+            database.execute(insert, [text]).unwrap();
+        }
+        database
+    }
+
+    /// Sends a note and says what its sender and its addressee have now said, and whether it is stored.
+    fn send(
+        database: &Connection,
+        [from, to]: [&str; 2],
+        kind: NoteKind,
+    ) -> (Option<Consent>, Option<Consent>, bool) {
+        let sent = send_note(database, &name(from), &name(to), kind, b"sealed", 0).unwrap();
+        let Outcome::NoteSent { number, mine, theirs } = sent else { panic!("{sent:?}") };
+        assert_eq!((said(database, from, to), said(database, to, from)), (mine, theirs));
+        (mine, theirs, number.is_some())
+    }
+
+    fn said(database: &Connection, from: &str, of: &str) -> Option<Consent> {
+        consent(database, &name(from), &name(of)).unwrap()
+    }
+
+    fn say(database: &Connection, from: &str, of: &str, what: Option<Consent>) {
+        match what {
+            Some(what) => set_consent(database, &name(from), &name(of), what).unwrap(),
+            None => delete_consent(database, &name(from), &name(of), None).unwrap(),
+        }
+    }
+
+    fn notes(database: &Connection, of: &str) -> Vec<(u64, String)> {
+        let mut found = database
+            .prepare("SELECT number, sender FROM note WHERE name = ?1 ORDER BY number")
+            .unwrap();
+        let rows = found.query_map([of], |row| Ok((row::number(row, 0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    fn withdraws(database: &Connection, who: &str, from: &str, how: Withdrawal) {
+        let done = withdraw(database, &name(who), &name(from), how).unwrap();
+        assert!(matches!(done, Outcome::Done));
+    }
+
+    #[test]
+    fn a_note_says_what_its_kind_says() {
+        use NoteKind::{Accept, Request};
+        // What alice and bob have said, what alice sends, and what they have said then.
+        let table = [
+            (None, None, Request, Some(Requested), None),
+            (None, Some(Requested), Request, Some(Accepted), Some(Accepted)),
+            (None, Some(Accepted), Request, Some(Accepted), Some(Accepted)),
+            (Some(Blocked), None, Request, Some(Requested), None),
+            (Some(Accepted), Some(Accepted), Request, Some(Accepted), Some(Accepted)),
+            (None, None, Accept, Some(Accepted), None),
+            (None, Some(Requested), Accept, Some(Accepted), Some(Accepted)),
+            (Some(Requested), Some(Accepted), Accept, Some(Accepted), Some(Accepted)),
+        ];
+        for (mine, theirs, kind, mine_then, theirs_then) in table {
+            let database = people();
+            say(&database, "alice", "bob", mine);
+            say(&database, "bob", "alice", theirs);
+            let sent = send(&database, ["alice", "bob"], kind);
+            assert_eq!(sent, (mine_then, theirs_then, true), "{mine:?} {theirs:?} {kind:?}");
+            assert_eq!(notes(&database, "bob").len(), 1);
+        }
+    }
+
+    #[test]
+    fn who_is_unknown_or_has_blocked_the_sender_gets_nothing() {
+        for kind in [NoteKind::Request, NoteKind::Accept] {
+            for before in [None, Some(Requested), Some(Accepted)] {
+                let database = people();
+                say(&database, "bob", "alice", Some(Blocked));
+                say(&database, "alice", "bob", before);
+                let sent = send(&database, ["alice", "bob"], kind);
+                assert_eq!(sent, (before, Some(Blocked), false));
+                assert_eq!(send(&database, ["alice", "nobody"], kind), (None, None, false));
+                assert_eq!(notes(&database, "bob"), []);
+                assert_eq!(notes(&database, "nobody"), []);
+            }
+        }
+    }
+
+    #[test]
+    fn a_person_has_room_for_so_many_notes_one_from_each_sender() {
+        let database = people();
+        for i in 0..PENDING_NOTES_MAX {
+            let sender = format!("sender-{i}");
+            assert!(send(&database, [&sender, "bob"], NoteKind::Request).2);
+        }
+        assert_eq!(send(&database, ["alice", "bob"], NoteKind::Request), (None, None, false));
+        assert!(send(&database, ["sender-3", "bob"], NoteKind::Request).2, "it replaces its own");
+        assert_eq!(notes(&database, "bob").len(), PENDING_NOTES_MAX);
+        assert!(send(&database, ["alice", "carol"], NoteKind::Request).2, "others have room");
+        let (first, _) = notes(&database, "bob")[0];
+        take_note(&database, &name("bob"), first).unwrap();
+        assert!(send(&database, ["alice", "bob"], NoteKind::Request).2);
+    }
+
+    #[test]
+    fn a_later_note_has_a_number_of_its_own() {
+        let database = people();
+        send(&database, ["alice", "bob"], NoteKind::Request);
+        let first = notes(&database, "bob")[0].0;
+        send(&database, ["alice", "bob"], NoteKind::Accept);
+        take_note(&database, &name("bob"), first).unwrap();
+        let left = notes(&database, "bob");
+        assert!(left.len() == 1 && left[0].0 > first, "{left:?}");
+    }
+
+    #[test]
+    fn a_note_is_taken_by_its_addressee_only() {
+        let database = people();
+        send(&database, ["alice", "bob"], NoteKind::Request);
+        let number = notes(&database, "bob")[0].0;
+        for (who, note) in [("carol", number), ("alice", number), ("bob", u64::MAX)] {
+            assert!(matches!(take_note(&database, &name(who), note).unwrap(), Outcome::Done));
+            assert_eq!(notes(&database, "bob").len(), 1);
+        }
+        for _ in 0..2 {
+            assert!(matches!(take_note(&database, &name("bob"), number).unwrap(), Outcome::Done));
+            assert_eq!(notes(&database, "bob"), []);
+        }
+    }
+
+    #[test]
+    fn rejecting_ends_a_request_and_nothing_else() {
+        let database = people();
+        send(&database, ["alice", "bob"], NoteKind::Request);
+        withdraws(&database, "bob", "alice", Withdrawal::Reject);
+        assert_eq!(said(&database, "alice", "bob"), None);
+        assert_eq!(notes(&database, "bob"), []);
+
+        say(&database, "alice", "bob", Some(Accepted));
+        say(&database, "bob", "alice", Some(Accepted));
+        withdraws(&database, "bob", "alice", Withdrawal::Reject);
+        assert_eq!(said(&database, "alice", "bob"), Some(Accepted));
+        assert_eq!(said(&database, "bob", "alice"), Some(Accepted));
+    }
+
+    #[test]
+    fn blocking_lasts_until_unblocking() {
+        let database = people();
+        send(&database, ["alice", "bob"], NoteKind::Request);
+        withdraws(&database, "bob", "alice", Withdrawal::Block);
+        assert_eq!(said(&database, "bob", "alice"), Some(Blocked));
+        assert_eq!(said(&database, "alice", "bob"), Some(Requested), "alice is not told");
+        assert_eq!(notes(&database, "bob"), []);
+        withdraws(&database, "bob", "alice", Withdrawal::Unblock);
+        assert_eq!(said(&database, "bob", "alice"), None);
+        say(&database, "bob", "alice", Some(Accepted));
+        withdraws(&database, "bob", "alice", Withdrawal::Unblock);
+        assert_eq!(said(&database, "bob", "alice"), Some(Accepted), "there was no block to end");
+    }
+
+    #[test]
+    fn removing_leaves_nothing_between_the_two_but_what_the_other_said() {
+        let database = people();
+        send(&database, ["alice", "bob"], NoteKind::Request);
+        send(&database, ["bob", "alice"], NoteKind::Accept);
+        send(&database, ["carol", "bob"], NoteKind::Request);
+        withdraws(&database, "bob", "alice", Withdrawal::Remove);
+        assert_eq!(said(&database, "bob", "alice"), None);
+        assert_eq!(said(&database, "alice", "bob"), Some(Accepted));
+        assert_eq!(notes(&database, "alice"), []);
+        assert_eq!(notes(&database, "bob").len(), 1, "carol's stays");
+
+        send(&database, ["carol", "alice"], NoteKind::Request);
+        withdraws(&database, "alice", "carol", Withdrawal::Remove);
+        assert_eq!(said(&database, "carol", "alice"), None, "the request is gone");
+        assert_eq!(said(&database, "carol", "bob"), Some(Requested));
+    }
+}

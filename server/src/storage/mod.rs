@@ -1,0 +1,319 @@
+//! What must survive a restart: accounts, sessions, consents and notes, in SQLite, on a thread of its own.
+//!
+//! Requests that wait together become durable together: one transaction, one flush, and only then every
+//! answer.
+
+mod accounts;
+mod contacts;
+mod row;
+mod schema;
+
+pub(crate) use self::accounts::Credentials;
+
+use std::{
+    path::Path,
+    thread::{self, JoinHandle},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use hither_proto::{
+    directory::{Outcome, Task},
+    identity::Entry,
+    name::Name,
+};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::{
+    fault::Fault,
+    limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX},
+};
+
+/// The way to the storage. It ends when the last of these is dropped.
+#[derive(Clone)]
+pub(crate) struct Storage {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The thread that the storage runs on.
+pub(crate) struct StorageThread(JoinHandle<()>);
+
+/// The storage cannot do it now. Nothing was changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Unavailable;
+
+/// What is done in one transaction with others: it gives the answer, which is told once it is true.
+#[expect(clippy::type_complexity, reason = "it is the shape of one closure, used here only")]
+struct Job(Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>);
+
+/// Tells whoever asked.
+struct Answer(Box<dyn FnOnce() + Send>);
+
+/// Makes the database of a new server.
+pub(crate) fn create(path: &Path) -> Result<(), Fault> {
+    schema::create(path)
+}
+
+impl Storage {
+    /// Opens the database of a server.
+    pub(crate) fn open(path: &Path) -> Result<(Self, StorageThread), Fault> {
+        let database = schema::open(path)?;
+        let (jobs, waiting) = mpsc::channel(STORAGE_QUEUE_MAX);
+        let thread = thread::Builder::new().name("storage".to_owned());
+        let thread = thread.spawn(move || work(database, waiting)).context("starting a thread")?;
+        Ok((Self { jobs }, StorageThread(thread)))
+    }
+
+    /// How many accounts there are.
+    pub(crate) async fn count_accounts(&self) -> Result<u64, Unavailable> {
+        self.run(accounts::count).await
+    }
+
+    /// What a login to `name` is answered from; `None` if nobody has it.
+    pub(crate) async fn credentials(&self, name: Name) -> Result<Option<Credentials>, Unavailable> {
+        self.run(move |database| accounts::credentials(database, &name)).await
+    }
+
+    /// The directory entry of `name`, if somebody has it.
+    pub(crate) async fn entry(&self, name: Name) -> Result<Option<Entry>, Unavailable> {
+        self.run(move |database| accounts::entry(database, &name)).await
+    }
+
+    /// Performs a task that is about what is stored.
+    pub(crate) async fn perform(&self, task: Task) -> Outcome {
+        let now = unix_seconds();
+        let performed = self.run(move |database| perform(database, task, now)).await;
+        performed.unwrap_or(Outcome::Unavailable)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (tell, told) = oneshot::channel();
+        let job = Job(Box::new(move |database| {
+            let answer = ask(database)?;
+            // Whoever asked may be gone; what they asked for was done all the same.
+            Ok(Answer(Box::new(move || drop(tell.send(answer)))))
+        }));
+        self.jobs.send(job).await.map_err(|_| Unavailable)?;
+        // An answer that is not told is one that did not become true.
+        told.await.map_err(|_| Unavailable)
+    }
+}
+
+impl StorageThread {
+    /// Waits until everything asked for is done and the database is closed.
+    pub(crate) fn join(self) {
+        if self.0.join().is_err() {
+            error!("the storage ended by a bug");
+        }
+    }
+}
+
+/// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
+fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outcome> {
+    match task {
+        Task::CreateAccount { account, session } => {
+            accounts::create(database, &account, &session, now)
+        }
+        Task::EndSession { session } => accounts::end_session(database, &session),
+        Task::FindSession { session } => accounts::find_session(database, &session),
+        Task::OpenSession { name, session } => {
+            accounts::open_session(database, &name, &session, now)
+        }
+        Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
+        Task::ResumeSession { name } => accounts::resume_session(database, &name),
+        Task::SendNote { from, to, kind, note } => {
+            contacts::send_note(database, &from, &to, kind, &note, now)
+        }
+        Task::TakeNote { name, note } => contacts::take_note(database, &name, note),
+        Task::Withdraw { name, from, how } => contacts::withdraw(database, &name, &from, how),
+        Task::AnswerRegistration { .. } | Task::Lookup { .. } | Task::StartLogin { .. } => {
+            Ok(Outcome::Unavailable)
+        }
+    }
+}
+
+fn work(database: Connection, mut waiting: mpsc::Receiver<Job>) {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut jobs = vec![first];
+        while jobs.len() < STORAGE_BATCH_MAX
+            && let Ok(job) = waiting.try_recv()
+        {
+            jobs.push(job);
+        }
+        match commit(&database, jobs) {
+            Ok(answers) => answers.into_iter().for_each(|answer| answer.0()),
+            Err(error) => complain(&error),
+        }
+    }
+    if let Err((_, error)) = database.close() {
+        complain(&error);
+    }
+}
+
+/// Does all of it or, if the database as a whole does not go along, nothing.
+fn commit(database: &Connection, jobs: Vec<Job>) -> rusqlite::Result<Vec<Answer>> {
+    let transaction = database.unchecked_transaction()?;
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        transaction.execute_batch("SAVEPOINT job")?;
+        match job.0(&transaction) {
+            Ok(answer) => answers.push(answer),
+            // One that fails takes nothing back but its own. If even that cannot be done, SQLite has
+            // given up the transaction, and with it everything in it.
+            Err(error) => {
+                complain(&error);
+                transaction.execute_batch("ROLLBACK TO job")?;
+            }
+        }
+        transaction.execute_batch("RELEASE job")?;
+    }
+    transaction.commit()?;
+    Ok(answers)
+}
+
+/// Says that something was not stored. The words are SQLite's, which name tables but no values.
+fn complain(error: &rusqlite::Error) {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly,
+        SystemIoFailure,
+    };
+    match error.sqlite_error_code() {
+        Some(
+            CannotOpen | DatabaseBusy | DatabaseLocked | DiskFull | PermissionDenied | ReadOnly
+            | SystemIoFailure,
+        ) => warn!("nothing can be stored now: {error}"),
+        _ => error!("the database does not do what it should: {error}"),
+    }
+}
+
+/// A label for people who look into the database; nothing is decided by it.
+fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, sync::mpsc::sync_channel};
+
+    use hither_proto::{directory::Consent, note::NoteKind, wire::server::Withdrawal};
+
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hitherd.db");
+        create(&path).unwrap();
+        (folder, path)
+    }
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn block(who: &str, whom: &str) -> Task {
+        Task::Withdraw { name: name(who), from: name(whom), how: Withdrawal::Block }
+    }
+
+    fn consents(path: &Path) -> u64 {
+        let database = Connection::open(path).unwrap();
+        let count = "SELECT count(*) FROM consent WHERE state = 'blocked'";
+        database.query_row(count, [], |row| row::number(row, 0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_says_holds_for_everybody() {
+        let (_folder, path) = made();
+        let (storage, _thread) = Storage::open(&path).unwrap();
+        let tasks = (0..50).map(|i| storage.perform(block("alice", &format!("spammer-{i}"))));
+        for (done, task) in tasks.enumerate() {
+            assert!(matches!(task.await, Outcome::Done));
+            assert!(consents(&path) > done as u64);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_fails_alone() {
+        let (_folder, path) = made();
+        let (storage, thread) = Storage::open(&path).unwrap();
+        let (go, wait) = sync_channel::<()>(0);
+        let held = storage.run(move |_| Ok(wait.recv().is_ok()));
+        let fails = storage.run(|database| {
+            database.execute_batch("INSERT INTO consent VALUES ('x', 'y', 'blocked')")?;
+            database.execute_batch("INSERT INTO nowhere VALUES (1)")
+        });
+        let (before, after) = (block("alice", "bob"), block("alice", "carol"));
+        let (held, before, failed, after, ()) = tokio::join!(
+            held,
+            storage.perform(before),
+            fails,
+            storage.perform(after),
+            async move { drop(go) }
+        );
+        assert_eq!((held, failed), (Ok(false), Err(Unavailable)));
+        assert!(matches!((before, after), (Outcome::Done, Outcome::Done)));
+        drop(storage);
+        thread.join();
+        assert_eq!(consents(&path), 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_changes_nothing_and_passes() {
+        let (_folder, path) = made();
+        let (storage, _thread) = Storage::open(&path).unwrap();
+        let pages = |count: &'static str| {
+            storage.run(move |database| {
+                database.execute_batch(&format!("PRAGMA max_page_count = {count}"))
+            })
+        };
+        pages("1").await.unwrap();
+        let mut stored = 0;
+        let refused = loop {
+            match storage.perform(block("alice", &format!("spammer-{stored}"))).await {
+                Outcome::Done => stored += 1,
+                refused => break refused,
+            }
+            assert!(stored < 100_000, "the limit does not hold");
+        };
+        assert!(matches!(refused, Outcome::Unavailable));
+        assert_eq!(storage.count_accounts().await, Ok(0), "what is there can be read");
+        assert_eq!(consents(&path), stored);
+        pages("1000000").await.unwrap();
+        assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Done));
+    }
+
+    #[tokio::test]
+    async fn the_database_is_closed_in_order() {
+        let (_folder, path) = made();
+        let (storage, thread) = Storage::open(&path).unwrap();
+        storage.perform(block("alice", "bob")).await;
+        drop(storage);
+        thread.join();
+        assert!(!path.with_extension("db-wal").exists());
+        assert_eq!(consents(&path), 1);
+    }
+
+    #[tokio::test]
+    async fn tasks_arrive_where_they_belong() {
+        let (_folder, path) = made();
+        let (storage, _thread) = Storage::open(&path).unwrap();
+        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', 0, 0)";
+        storage.run(move |database| database.execute_batch(insert)).await.unwrap();
+        let kind = NoteKind::Request;
+        let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };
+        let sent = storage.perform(note).await;
+        let requested = Some(Consent::Requested);
+        assert!(
+            matches!(sent, Outcome::NoteSent { number: Some(1), mine, .. } if mine == requested)
+        );
+        let take = Task::TakeNote { name: name("bob"), note: 1 };
+        assert!(matches!(storage.perform(take).await, Outcome::Done));
+        let find = Task::FindSession { session: [0; 16] };
+        assert!(matches!(storage.perform(find).await, Outcome::Resumable(None)));
+    }
+}

@@ -1,0 +1,212 @@
+//! The database file: how it is made, opened and refused.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
+
+/// "hith": marks the file as ours, for `file` and for whoever finds it.
+const APPLICATION_ID: i64 = 0x6869_7468;
+
+/// The version of the tables. Older ones are brought up to it; newer ones are left alone.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE account (
+        name TEXT PRIMARY KEY,
+        record BLOB NOT NULL,
+        vault BLOB NOT NULL,
+        entry BLOB NOT NULL,
+        created INTEGER NOT NULL,
+        logins INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE session (
+        id BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        device BLOB NOT NULL,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_name ON session (name);
+    CREATE TABLE consent (
+        name TEXT NOT NULL,
+        other TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (name, other)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE note (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        created INTEGER NOT NULL,
+        UNIQUE (name, sender)
+    ) STRICT;
+";
+
+/// Makes the database of a new server, durably.
+pub(super) fn create(path: &Path) -> Result<(), Fault> {
+    // SQLite gives its other files the mode of this one.
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    created.map_err(|error| Fault::file(path, error))?;
+    let database = connect(path).map_err(|error| fault(path, &error))?;
+    configure(&database).and_then(|()| make(&database)).map_err(|error| fault(path, &error))?;
+    database.close().map_err(|(_, error)| fault(path, &error))?;
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| Fault::file(path, error))
+}
+
+/// Opens the database of a server and makes sure that it can be worked with.
+pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
+    if !path.exists() {
+        return Err(Fault::Missing(path.to_owned()));
+    }
+    let database = connect(path).map_err(|error| fault(path, &error))?;
+    let found = versions(&database).map_err(|error| fault(path, &error))?;
+    match found {
+        (APPLICATION_ID, VERSION) => {}
+        (APPLICATION_ID, found) if found > VERSION => {
+            return Err(Fault::NewerDatabase { found, supported: VERSION });
+        }
+        _ => return Err(Fault::DamagedDatabase(path.to_owned())),
+    }
+    let ready = configure(&database)
+        // Whether the disk can be written to is better known now than at the first login.
+        .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
+        .and_then(|()| database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)));
+    let checked: String = ready.map_err(|error| fault(path, &error))?;
+    if checked != "ok" {
+        return Err(Fault::DamagedDatabase(path.to_owned()));
+    }
+    Ok(database)
+}
+
+/// A database in memory, for tests of what is done with it.
+#[cfg(test)]
+pub(super) fn in_memory() -> Connection {
+    let database = Connection::open_in_memory().unwrap();
+    make(&database).unwrap();
+    database
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // Without SQLITE_OPEN_CREATE: a database that has gone is missed, not quietly begun again.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(STORAGE_BUSY_TIMEOUT)?;
+    Ok(database)
+}
+
+fn configure(database: &Connection) -> rusqlite::Result<()> {
+    // What was deleted is overwritten, temporary tables touch no disk, and a commit is on the disk when
+    // it returns.
+    database.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA trusted_schema = OFF;",
+    )
+}
+
+fn make(database: &Connection) -> rusqlite::Result<()> {
+    let transaction = database.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+fn versions(database: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let pragma = |name: &str| database.pragma_query_value(None, name, |row| row.get(0));
+    Ok((pragma("application_id")?, pragma("user_version")?))
+}
+
+fn fault(path: &Path, error: &rusqlite::Error) -> Fault {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Fault::DamagedDatabase(path.to_owned())
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+            Fault::ReadOnly(path.to_owned())
+        }
+        Some(ErrorCode::DiskFull) => Fault::DiskFull(path.to_owned()),
+        Some(ErrorCode::SystemIoFailure) => {
+            // SQLite says no more when there is no room for the memory it shares with other processes.
+            let error = io::Error::other(format!("{error}; the disk may be full or failing"));
+            Fault::File { path: path.to_owned(), error }
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Fault::InUse(path.parent().unwrap_or(path).to_owned())
+        }
+        _ => Fault::Internal(anyhow::anyhow!("{error}").context(format!("{}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hitherd.db");
+        create(&path).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_database_is_made_once_for_the_owner_only() {
+        let (_folder, path) = made();
+        let database = open(&path).unwrap();
+        database.execute_batch("INSERT INTO consent VALUES ('a', 'b', 'accepted')").unwrap();
+        for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert!(matches!(create(&path), Err(Fault::File { .. })));
+        drop(database);
+        let database = open(&path).unwrap();
+        let rows = database.query_row("SELECT count(*) FROM consent", [], |row| row.get(0));
+        assert_eq!(rows, Ok(1));
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_and_left_alone() {
+        let (_folder, path) = made();
+        let set = |version: i64| {
+            Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+        };
+        set(VERSION + 41);
+        let bytes = fs::read(&path).unwrap();
+        let fault = open(&path).unwrap_err();
+        assert!(matches!(fault, Fault::NewerDatabase { found: 42, supported: 1 }), "{fault}");
+        assert!(fault.to_string().contains("newer"));
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        set(VERSION);
+        assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_database_of_ours_is_refused() {
+        let (folder, path) = made();
+        let at = |name: &str| folder.path().join(name);
+        assert!(matches!(open(&at("nothing")), Err(Fault::Missing(_))));
+        fs::write(at("text"), "this is no database, although it is long enough to be one").unwrap();
+        assert!(matches!(open(&at("text")), Err(Fault::DamagedDatabase(_))));
+        Connection::open(at("other")).unwrap().execute_batch("CREATE TABLE t (c)").unwrap();
+        assert!(matches!(open(&at("other")), Err(Fault::DamagedDatabase(_))));
+
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4096..].fill(0x55);
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(open(&path), Err(Fault::DamagedDatabase(_))));
+    }
+}

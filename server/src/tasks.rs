@@ -1,0 +1,154 @@
+//! What sessions ask of the server beyond answering: performed here, each to its one outcome.
+
+use std::{net::IpAddr, sync::Arc, thread};
+
+use hither_proto::{
+    crypto::{
+        opaque::{
+            KE1_BYTES, REGISTRATION_REQUEST_BYTES, ServerLogin, ServerSetup, answer_registration,
+        },
+        rng::Rng,
+        secret::Secret,
+    },
+    directory::{Outcome, Task},
+    identity::Entry,
+    name::Name,
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use tracing::{debug, error};
+
+use crate::{
+    attempts::{Attempts, TooMany},
+    config::Registration,
+    data::random,
+    storage::{Storage, Unavailable},
+};
+
+/// Storage, limits and a place for work that would hold up the network.
+pub(crate) struct Tasks {
+    storage: Storage,
+    attempts: Attempts,
+    registration: Registration,
+    opaque: Arc<ServerSetup>,
+    decoy: Secret<32>,
+    /// One permit a core: more public-key work at once would only take turns.
+    cores: Semaphore,
+}
+
+impl Tasks {
+    /// Nothing has been asked yet.
+    pub(crate) fn new(
+        storage: Storage,
+        registration: Registration,
+        opaque: ServerSetup,
+        decoy: Secret<32>,
+    ) -> Self {
+        let cores = thread::available_parallelism().map_or(1, Into::into);
+        Self {
+            storage,
+            attempts: Attempts::new(),
+            registration,
+            opaque: Arc::new(opaque),
+            decoy,
+            cores: Semaphore::new(cores),
+        }
+    }
+
+    /// Performs a task for a client at `address`.
+    pub(crate) async fn perform(&self, task: Task, address: IpAddr) -> Outcome {
+        match task {
+            Task::AnswerRegistration { name, request } => {
+                self.answer_registration(name, request, address).await
+            }
+            Task::StartLogin { name, ke1, context } => {
+                self.start_login(name, ke1, context, address).await
+            }
+            Task::Lookup { name } => self.lookup(name).await,
+            Task::CreateAccount { .. } if self.registration != Registration::Open => {
+                Outcome::BadInvite
+            }
+            task => self.storage.perform(task).await,
+        }
+    }
+
+    /// Forgets attempts that no longer make a difference.
+    pub(crate) fn forget(&self) {
+        self.attempts.forget();
+    }
+
+    async fn answer_registration(
+        &self,
+        name: Name,
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+        address: IpAddr,
+    ) -> Outcome {
+        if let Err(too_many) = self.attempts.registration_from(address) {
+            return limited(too_many);
+        }
+        let setup = Arc::clone(&self.opaque);
+        self.compute(move || {
+            let response = answer_registration(&setup, name.as_bytes(), &request).ok()?;
+            Some(Outcome::Registration(Box::new(response)))
+        })
+        .await
+    }
+
+    /// A guess is complete once KE1 is answered, so that is what counts; and it counts before any
+    /// public-key work, for a name that nobody has as for any other.
+    async fn start_login(
+        &self,
+        name: Name,
+        ke1: Box<[u8; KE1_BYTES]>,
+        context: Vec<u8>,
+        address: IpAddr,
+    ) -> Outcome {
+        if let Err(too_many) = self.attempts.login_from(address) {
+            return limited(too_many);
+        }
+        let Ok(credentials) = self.storage.credentials(name.clone()).await else {
+            return Outcome::Unavailable;
+        };
+        let logins = credentials.as_ref().map_or(0, |credentials| credentials.logins);
+        if let Err(too_many) = self.attempts.login_to(name.clone(), logins) {
+            return limited(too_many);
+        }
+        let setup = Arc::clone(&self.opaque);
+        self.compute(move || {
+            let mut rng = Rng::from_seed(random().ok()?);
+            let record = credentials.map(|credentials| credentials.record);
+            let name = name.as_bytes();
+            let started =
+                ServerLogin::start(&mut rng, &setup, name, record.as_ref(), &context, &ke1);
+            let (state, ke2) = started.ok()?;
+            Some(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) })
+        })
+        .await
+    }
+
+    async fn lookup(&self, name: Name) -> Outcome {
+        // Made for every name, or the time it takes would tell which names nobody has.
+        let decoy = Entry::decoy(&self.decoy, &name);
+        match self.storage.entry(name).await {
+            Ok(entry) => Outcome::Entry(entry.unwrap_or(decoy)),
+            Err(Unavailable) => Outcome::Unavailable,
+        }
+    }
+
+    /// Runs public-key work where it does not hold up the network. Work that comes to nothing was asked
+    /// for with bytes that no honest client sends.
+    async fn compute(&self, work: impl FnOnce() -> Option<Outcome> + Send + 'static) -> Outcome {
+        let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
+        match spawn_blocking(work).await {
+            Ok(outcome) => outcome.unwrap_or(Outcome::Unavailable),
+            Err(failed) => {
+                error!("public-key work ended by a bug: {failed}");
+                Outcome::Unavailable
+            }
+        }
+    }
+}
+
+fn limited(TooMany(wait): TooMany) -> Outcome {
+    debug!("too many attempts");
+    Outcome::Limited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
+}
