@@ -1,0 +1,159 @@
+//! The account that is unlocked in this agent: its node, its store, and its connection to the server.
+
+use std::path::Path;
+
+use hither_proto::{
+    crypto::{label::Label, rng::Rng, secret::Secret},
+    identity::Identity,
+    name::{Address, Link},
+    node::{self, Node, Remembered, Start},
+    vault::{Vault, VaultKey},
+    wire::{
+        self,
+        server::{PROOF_BYTES, Reply, Request},
+    },
+};
+use tokio::sync::oneshot;
+
+use super::{
+    server::Carried,
+    session_file::SavedSession,
+    store::{Store, StoreError},
+};
+use crate::fault::Fault;
+
+/// Somebody who is logged in on this machine.
+pub(super) struct Account {
+    pub(super) saved: SavedSession,
+    pub(super) node: Node,
+    pub(super) store: Store,
+    pub(super) server: Option<Carried>,
+    /// Which attempt at being connected counts; older ones are ignored.
+    pub(super) epoch: u64,
+    /// Whether the server has ended the session, so that only a password helps.
+    pub(super) ended: bool,
+    logout: Option<Logout>,
+}
+
+/// How an attempt at continuing a session came out.
+pub(super) enum Resumption {
+    /// The connection stands.
+    Up(Carried),
+    /// The server does not know the session any more.
+    Ended,
+}
+
+struct Logout {
+    challenge: [u8; PROOF_BYTES],
+    done: oneshot::Sender<()>,
+}
+
+impl Account {
+    /// The account of a session that was saved here.
+    pub(super) fn resume(
+        saved: SavedSession,
+        folder: &Path,
+        rng: &mut Rng,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
+        let node = start(&saved, &store, rng)?;
+        Ok(Self { saved, node, store, server: None, epoch: 0, ended: false, logout: None })
+    }
+
+    /// The account of somebody who has just logged in.
+    pub(super) fn log_in(
+        saved: SavedSession,
+        vault: Option<(u64, Vault)>,
+        folder: &Path,
+        rng: &mut Rng,
+    ) -> Result<Self, StoreError> {
+        let mut store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
+        if let Some((counter, vault)) = vault {
+            let remembered = node::restore(store.remembered()?, counter, vault);
+            store.replace(&remembered)?;
+        }
+        let node = start(&saved, &store, rng)?;
+        Ok(Self { saved, node, store, server: None, epoch: 0, ended: false, logout: None })
+    }
+
+    /// Forgets whatever is only in memory, as a crash would.
+    pub(super) fn start_over(&mut self, rng: &mut Rng) -> Result<(), StoreError> {
+        self.node = start(&self.saved, &self.store, rng)?;
+        Ok(())
+    }
+
+    /// `name@host[:port]`.
+    pub(super) fn address(&self) -> String {
+        let (name, server) = (self.saved.name.clone(), self.saved.host.clone());
+        Address { name, server }.to_string()
+    }
+
+    /// The link of the server.
+    pub(super) fn link(&self) -> String {
+        let (server, pin) = (self.saved.host.clone(), self.saved.pin.clone());
+        Link { server, invite: None, pin }.to_string()
+    }
+
+    /// Why this account cannot do what needs the server, if it cannot.
+    pub(super) fn offline_fault(&self) -> Option<Fault> {
+        if self.ended {
+            return Some(Fault::TakenOver);
+        }
+        let host = &self.saved.host;
+        self.server
+            .is_none()
+            .then(|| Fault::ServerUnreachable { host: host.host.clone(), port: host.port })
+    }
+
+    /// Begins the logout exchange; `None` if there is no server to have it with.
+    pub(super) fn begin_logout(&mut self, rng: &mut Rng) -> Option<oneshot::Receiver<()>> {
+        let server = self.server.as_ref()?;
+        let challenge = rng.bytes();
+        server.send(wire::encode(&Request::Logout { challenge }));
+        let (done, wait) = oneshot::channel();
+        self.logout = Some(Logout { challenge, done });
+        Some(wait)
+    }
+
+    /// Takes a frame if it belongs to the logout exchange. The server proves first that it knows the key
+    /// of this session; then we do.
+    pub(super) fn logout_frame(&mut self, body: &[u8]) -> bool {
+        let (Some(logout), Some(server)) = (&self.logout, &self.server) else { return false };
+        match wire::decode::<Reply>(body) {
+            Ok(Reply::LogoutChallenge { challenge, proof }) => {
+                let key = &server.session_key;
+                let expected = key.logout_proof(Label::LogoutServer, &logout.challenge, &challenge);
+                if !expected.matches(&proof) {
+                    // Whoever this is, it is not the server that we logged in at.
+                    server.close();
+                    return true;
+                }
+                let proof = key.logout_proof(Label::LogoutClient, &logout.challenge, &challenge);
+                let request = Request::FinishLogout { proof: *proof.expose() };
+                server.send(wire::encode(&request));
+                true
+            }
+            Ok(Reply::LoggedOut) => {
+                if let Some(logout) = self.logout.take() {
+                    // Whoever waited may have given up.
+                    let _ = logout.done.send(());
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn start(saved: &SavedSession, store: &Store, rng: &mut Rng) -> Result<Node, StoreError> {
+    let seed: Secret<32> = rng.secret();
+    Ok(Node::new(Start {
+        name: saved.name.clone(),
+        identity: Identity::from_seed(saved.seed.duplicate()),
+        vault_key: VaultKey::from_secret(saved.vault_key.duplicate()),
+        server_pin: saved.pin.to_string(),
+        remembered: store.remembered()?.unwrap_or_else(Remembered::default),
+        queue: store.queue()?,
+        rng: Rng::from_seed(seed),
+    }))
+}

@@ -1,0 +1,452 @@
+//! The task that owns everything: it takes in what happens, gives it to the node, and carries out what
+//! the node asks for, stores before sends.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
+use hither_proto::{
+    crypto::{rng::Rng, secret::Secret},
+    node::{Conn, Event, Input, Output},
+    time::{Time, UnixTime},
+};
+use hither_proto::login::SessionKey;
+use quinn::Endpoint;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{broadcast, mpsc, oneshot},
+};
+
+use super::{
+    ToAgent,
+    account::{Account, Resumption},
+    door::Door,
+    endpoint,
+    peers::{Connected, Peers},
+    server::{FromServer, Link},
+    session_file::{self, SavedSession},
+    store::StoreError,
+};
+use crate::{fault::Fault, paths::Profile};
+
+/// What may wait to be told to the agent. Whoever tells more waits, and with it the network behind.
+const INBOX: usize = 4096;
+
+/// How much is taken in before it is all written down at once.
+const BATCH: usize = 512;
+
+/// What may wait for commands that are slow to listen; they look for themselves then.
+const EVENTS: usize = 4096;
+
+/// The pause before connecting to the server again: doubled each time up to the longest.
+const RECONNECT_MIN: Duration = Duration::from_millis(200);
+const RECONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// How long a disk that did not take a change is left alone.
+const DISK_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long goodbyes may take when the agent stops.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What commands may wait for.
+#[derive(Clone, Debug)]
+pub(super) enum Notice {
+    /// Something that the node tells.
+    Node(Event),
+    /// The server can be asked again.
+    Online,
+    /// A text has come.
+    Received,
+}
+
+/// Something to be done by the agent, and what to do once its consequences are on disk.
+pub(in crate::agent) type Call =
+    Box<dyn FnOnce(&mut Agent) -> Box<dyn FnOnce(Option<Fault>) + Send> + Send>;
+
+/// How other tasks reach the agent.
+#[derive(Clone)]
+pub(super) struct Handle {
+    to: mpsc::Sender<ToAgent>,
+    notices: broadcast::Sender<Notice>,
+    log: PathBuf,
+}
+
+impl Handle {
+    /// Does something with the agent, and waits until the consequences are on disk.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Agent) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (answer, wait) = oneshot::channel();
+        let call: Call = Box::new(move |agent| {
+            let done = work(agent);
+            Box::new(move |failed| {
+                // Whoever asked may have gone.
+                let _ = answer.send(failed.map_or(done, Err));
+            })
+        });
+        let stopped = || Fault::Internal { log: self.log.clone() };
+        self.to.send(ToAgent::Call(call)).await.map_err(|_| stopped())?;
+        wait.await.map_err(|_| stopped())?
+    }
+
+    /// What happens from now on.
+    pub(super) fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+}
+
+/// Everything there is.
+pub(super) struct Agent {
+    pub(super) profile: Profile,
+    pub(super) endpoint: Endpoint,
+    pub(super) door: Arc<Door>,
+    pub(super) rng: Rng,
+    pub(super) account: Option<Account>,
+    pub(super) peers: Peers,
+    pub(super) stopping: bool,
+    to: mpsc::Sender<ToAgent>,
+    notices: broadcast::Sender<Notice>,
+    started: Instant,
+    epochs: u64,
+}
+
+impl Agent {
+    /// An agent that goes on where the one before it was cut off.
+    pub(super) fn new(
+        profile: &Profile,
+    ) -> anyhow::Result<(Self, Handle, mpsc::Receiver<ToAgent>)> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("asking the system for randomness")?;
+        let mut rng = Rng::from_seed(Secret::new(seed));
+        let cid_key = u64::from_le_bytes(rng.bytes());
+        let (endpoint, door) = endpoint::open(cid_key).context("opening the UDP socket")?;
+        let (to, inbox) = mpsc::channel(INBOX);
+        let (notices, _) = broadcast::channel(EVENTS);
+        let handle = Handle { to: to.clone(), notices: notices.clone(), log: profile.log() };
+        let peers = Peers::new(endpoint.clone(), door.clone(), to.clone());
+        let mut agent = Self {
+            profile: profile.clone(),
+            endpoint,
+            door,
+            rng,
+            account: None,
+            peers,
+            stopping: false,
+            to,
+            notices,
+            started: Instant::now(),
+            epochs: 0,
+        };
+        let path = profile.session();
+        let saved = SavedSession::load(&path).map_err(|error| Fault::file(&path, &error))?;
+        if let Some(saved) = saved {
+            let account = Account::resume(saved, &profile.state_dir, &mut agent.rng);
+            let account =
+                account.map_err(|error| error.fault(&profile.state_dir, &profile.log()))?;
+            agent.account = Some(account);
+            agent.reconnect(Duration::ZERO);
+        }
+        Ok((agent, handle, inbox))
+    }
+
+    /// Runs until something sets `stopping`, or the system asks to stop.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<ToAgent>) {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
+        while !self.stopping {
+            let deadline = self.account.as_ref().and_then(|account| account.node.deadline());
+            let sleep = deadline.map(|deadline| self.now().until(deadline));
+            let mut first = None;
+            tokio::select! {
+                told = inbox.recv() => first = told,
+                () = wait(sleep) => self.handle(Input::Timeout),
+                () = signalled(&mut terminate) => self.stopping = true,
+                () = signalled(&mut interrupt) => self.stopping = true,
+            }
+            let mut replies = Vec::new();
+            let mut taken = 0;
+            while let Some(told) = first.take() {
+                self.take(told, &mut replies);
+                taken += 1;
+                first = if taken < BATCH { inbox.try_recv().ok() } else { None };
+            }
+            // A commit waits for the disk, and must not hold up the network's tasks.
+            let failed = tokio::task::block_in_place(|| self.settle()).err();
+            for reply in replies {
+                reply(failed.clone());
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Whoever is logged in.
+    pub(super) fn account(&mut self) -> Result<&mut Account, Fault> {
+        self.account.as_mut().ok_or(Fault::AuthRequired)
+    }
+
+    /// The time on the monotonic clock.
+    pub(super) fn now(&self) -> Time {
+        Time::since_start(self.started.elapsed())
+    }
+
+    /// Gives somebody who has logged in their agent, and a connection that stands.
+    pub(super) fn install(&mut self, mut account: Account, link: Link, key: SessionKey) {
+        self.uninstall();
+        account.server = Some(link.carry(key, self.to.clone()));
+        self.epochs += 1;
+        account.epoch = self.epochs;
+        self.account = Some(account);
+        self.handle(Input::ServerUp);
+    }
+
+    /// Forgets whoever was logged in. Every key is wiped as it is dropped.
+    pub(super) fn uninstall(&mut self) {
+        let Some(mut account) = self.account.take() else { return };
+        account.node.part();
+        while let Some(output) = account.node.poll() {
+            match output {
+                Output::SendPeer { conn, frame } => self.peers.send(conn, frame),
+                Output::ClosePeer(conn) => self.peers.close(conn),
+                Output::CloseDoor { attempt, .. } => self.peers.close_door(attempt, None),
+                _ => {}
+            }
+        }
+        if let Some(server) = account.server {
+            server.close();
+        }
+    }
+
+    fn take(&mut self, told: ToAgent, replies: &mut Vec<Box<dyn FnOnce(Option<Fault>) + Send>>) {
+        match told {
+            ToAgent::Call(call) => replies.push(call(self)),
+            ToAgent::Connected(connected) => self.connected(&connected),
+            ToAgent::PeerClosed(conn) => {
+                self.peers.gone(conn);
+                self.handle(Input::PeerClosed(conn));
+            }
+            ToAgent::PeerFrame(conn, frame) => {
+                self.handle(Input::PeerFrame { conn, frame: &frame });
+            }
+            ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
+            ToAgent::Server { link, what } => self.from_server(link, what),
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        let now = self.now();
+        if let Some(account) = &mut self.account {
+            account.node.handle(now, input);
+        }
+    }
+
+    fn connected(&mut self, connected: &Connected) {
+        let conn = self.peers.adopt(connected);
+        self.handle(Input::PeerConnected {
+            conn,
+            attempt: connected.attempt,
+            exporter: connected.exporter,
+            certificate: connected.certificate,
+            remote: connected.remote(),
+        });
+        if self.account.is_none() {
+            self.peers.close(conn);
+        }
+    }
+
+    fn from_server(&mut self, link: usize, what: FromServer) {
+        let Some(account) = &mut self.account else { return };
+        if account.server.as_ref().map(|server| server.link()) != Some(link) {
+            return;
+        }
+        match what {
+            FromServer::Frame(body) if account.logout_frame(&body) => {}
+            FromServer::Frame(body) => self.handle(Input::ServerFrame(&body)),
+            FromServer::Gone => {
+                account.server = None;
+                let ended = account.ended;
+                self.handle(Input::ServerDown);
+                if !ended {
+                    self.reconnect(Duration::ZERO);
+                }
+            }
+        }
+    }
+
+    fn resumed(&mut self, epoch: u64, outcome: Resumption) {
+        let Some(account) = self.account.as_mut().filter(|account| account.epoch == epoch) else {
+            return;
+        };
+        match outcome {
+            Resumption::Up(server) => {
+                account.server = Some(server);
+                self.handle(Input::ServerUp);
+                self.notify(Notice::Online);
+            }
+            Resumption::Ended => account.ended = true,
+        }
+    }
+
+    /// Connects to the server again, and again, after a pause.
+    fn reconnect(&mut self, pause: Duration) {
+        self.epochs += 1;
+        let epoch = self.epochs;
+        let Some(account) = &mut self.account else { return };
+        account.epoch = epoch;
+        let saved = account.saved.duplicate();
+        let (endpoint, door, to) = (self.endpoint.clone(), self.door.clone(), self.to.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let mut pause = RECONNECT_MIN;
+            let outcome = loop {
+                let pin = Some(saved.pin.clone());
+                let link = Link::connect(&endpoint, &door, &saved.host, pin).await;
+                let resumed = match link {
+                    Ok(mut link) => link.resume(&saved).await.map(|key| (link, key)),
+                    Err(fault) => Err(fault),
+                };
+                match resumed {
+                    Ok((link, key)) => break Resumption::Up(link.carry(key, to.clone())),
+                    Err(Fault::AuthFailed) => break Resumption::Ended,
+                    Err(_) => {}
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RECONNECT_MAX);
+                if to.is_closed() {
+                    return;
+                }
+            };
+            // The agent has gone if it does not listen.
+            let _ = to.send(ToAgent::Resumed { epoch, outcome }).await;
+        });
+    }
+
+    /// Carries out everything that the node asks for.
+    fn settle(&mut self) -> Result<(), Fault> {
+        loop {
+            let Some(account) = &mut self.account else { return Ok(()) };
+            let mut changes = Vec::new();
+            let mut rest = Vec::new();
+            while let Some(output) = account.node.poll() {
+                match output {
+                    Output::Store(change) => changes.push(change),
+                    output => rest.push(output),
+                }
+            }
+            if changes.is_empty() && rest.is_empty() {
+                return Ok(());
+            }
+            if !changes.is_empty() {
+                match account.store.apply(unix_now(), &changes) {
+                    Ok(applied) if applied.received => self.notify(Notice::Received),
+                    Ok(_) => {}
+                    Err(error) => return Err(self.start_over(&error)),
+                }
+            }
+            for output in rest {
+                self.perform(output);
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        let Some(account) = &mut self.account else { return };
+        match output {
+            Output::CloseDoor { attempt, keep } => self.peers.close_door(attempt, keep),
+            Output::ClosePeer(conn) => self.peers.close(conn),
+            Output::Dial { attempt, door } => {
+                let rng = Rng::from_seed(self.rng.secret());
+                self.peers.dial(attempt, door, rng);
+            }
+            Output::Event(event) => {
+                if event == Event::TakenOver {
+                    account.ended = true;
+                }
+                self.notify(Notice::Node(event));
+            }
+            Output::OpenDoor { attempt, knock } => {
+                let towards = account.server.as_ref().map(|server| server.remote);
+                match self.peers.open_door(attempt, knock, towards) {
+                    Ok((certificate, candidates)) => {
+                        self.handle(Input::DoorOpened { attempt, certificate, candidates });
+                    }
+                    // The attempt runs into its deadline.
+                    Err(error) => tracing::error!(%error, "a door could not be opened"),
+                }
+            }
+            Output::SendPeer { conn, frame } => self.peers.send(conn, frame),
+            Output::SendServer(body) => {
+                if let Some(server) = &account.server {
+                    server.send(body);
+                }
+            }
+            // `settle` has carried these out already.
+            Output::Store(_) => {}
+        }
+    }
+
+    /// The disk did not take a change, so memory and disk differ: memory gives way, as in a crash.
+    fn start_over(&mut self, error: &StoreError) -> Fault {
+        let log = self.profile.log();
+        tracing::error!(%error, "a change could not be stored");
+        self.peers.close_all();
+        let Some(account) = &mut self.account else { return Fault::AuthRequired };
+        let fault = error.fault(account.store.path(), &log);
+        if let Some(server) = account.server.take() {
+            server.close();
+        }
+        if let Err(error) = account.start_over(&mut self.rng) {
+            // What cannot even be read cannot be served; the next start says what is wrong.
+            tracing::error!(%error, "the store could not be read");
+            self.stopping = true;
+        }
+        self.reconnect(DISK_PAUSE);
+        fault
+    }
+
+    fn notify(&self, notice: Notice) {
+        // Nobody may be listening.
+        let _ = self.notices.send(notice);
+    }
+
+    async fn leave(mut self) {
+        self.uninstall();
+        let _ = tokio::time::timeout(FAREWELL, self.peers.drain()).await;
+        self.endpoint.close(0_u32.into(), b"");
+    }
+
+    /// Wipes what lets this machine speak for somebody without a password.
+    pub(super) fn wipe_session(&self) -> Result<(), Fault> {
+        let path = self.profile.session();
+        session_file::wipe(&path).map_err(|error| Fault::file(&path, &error))
+    }
+
+    /// The round trip to a peer.
+    pub(super) fn round_trip(&self, conn: Conn) -> Option<Duration> {
+        self.peers.round_trip(conn)
+    }
+}
+
+/// This machine's clock.
+pub(super) fn unix_now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+async fn wait(sleep: Option<Duration>) {
+    match sleep {
+        Some(sleep) => tokio::time::sleep(sleep).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn signalled(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        // A signal stream ends only with the runtime.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,27 @@
+//! Frames on QUIC streams: a length, a body, and a bound on it that is checked before anything is read.
+
+use hither_proto::wire::{self, LENGTH_BYTES};
+use quinn::{ReadExactError, RecvStream, SendStream, WriteError};
+
+/// Why no frame could be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error(transparent)]
+    Malformed(#[from] wire::DecodeError),
+    #[error("the stream has ended")]
+    Ended(#[from] ReadExactError),
+}
+
+/// The body of the next frame.
+pub(super) async fn read(stream: &mut RecvStream, max: usize) -> Result<Vec<u8>, FrameError> {
+    let mut length = [0; LENGTH_BYTES];
+    stream.read_exact(&mut length).await?;
+    let mut body = vec![0; wire::body_bytes(length, max)?];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// Writes `body` as a frame.
+pub(super) async fn write(stream: &mut SendStream, body: &[u8]) -> Result<(), WriteError> {
+    stream.write_all(&wire::frame(body)).await
+}

@@ -1,0 +1,148 @@
+//! Registering, logging in and logging out, on behalf of a command.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use hither_proto::{
+    crypto::rng::Rng,
+    name::{Address, Host, Link as ServerLink, Name, ServerPin},
+};
+use quinn::Endpoint;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{
+    account::Account,
+    agent::{Agent, Handle},
+    door::Door,
+    json, known_servers,
+    server::{Link, LoggedIn},
+};
+use crate::fault::Fault;
+
+/// How long the server may take to carry out a logout.
+const LOGOUT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Creates an account at the server that `link` names.
+pub(super) async fn register(
+    handle: &Handle,
+    user: &str,
+    link: &str,
+    password: Zeroizing<String>,
+) -> Result<Value, Fault> {
+    let name: Name = user.parse().map_err(|_| Fault::BadName)?;
+    let link: ServerLink = link.parse().map_err(|_| Fault::BadLink)?;
+    let Dialling { endpoint, door, rng, .. } = prepare(handle, None).await?;
+    let mut server = Link::connect(&endpoint, &door, &link.server, Some(link.pin)).await?;
+    let logged_in = server.register(rng, &name, link.invite, password).await?;
+    install(handle, server, logged_in).await
+}
+
+/// Logs in. Without a link, the server is the one that this profile has seen under that address before;
+/// if it has seen none, the login itself proves which one it is.
+pub(super) async fn login(
+    handle: &Handle,
+    address: &str,
+    link: Option<&str>,
+    password: Zeroizing<String>,
+) -> Result<Value, Fault> {
+    let address: Address = address.parse().map_err(|_| Fault::BadName)?;
+    let link = link.map(str::parse::<ServerLink>).transpose().map_err(|_| Fault::BadLink)?;
+    let dialling = prepare(handle, Some(address.clone())).await?;
+    let pin = match link {
+        Some(link) => Some(link.pin),
+        None => known(&dialling.known_servers, &address.server)?,
+    };
+    let Dialling { endpoint, door, rng, .. } = dialling;
+    let mut server = Link::connect(&endpoint, &door, &address.server, pin).await?;
+    let logged_in = server.login(rng, &address.name, password).await?;
+    install(handle, server, logged_in).await
+}
+
+/// Logs out: at the server, and then here, where every key is wiped and the agent stops.
+pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
+    let (address, host, ended, told) = handle
+        .call(|agent| {
+            let mut rng = Rng::from_seed(agent.rng.secret());
+            let account = agent.account()?;
+            let told = account.begin_logout(&mut rng);
+            Ok((account.address(), account.saved.host.clone(), account.ended, told))
+        })
+        .await?;
+    let told = match told {
+        Some(done) => tokio::time::timeout(LOGOUT_PATIENCE, done).await.is_ok_and(|done| done.is_ok()),
+        None => false,
+    };
+    handle
+        .call(|agent| {
+            agent.uninstall();
+            agent.stopping = true;
+            agent.wipe_session()
+        })
+        .await?;
+    // A session that another login has ended needs no end.
+    if told || ended {
+        Ok(json!({ "account": address }))
+    } else {
+        Err(Fault::LogoutUntold { host: host.host })
+    }
+}
+
+/// What a login needs of the agent.
+struct Dialling {
+    endpoint: Endpoint,
+    door: Arc<Door>,
+    rng: Rng,
+    known_servers: PathBuf,
+}
+
+/// Checks that `address`, or anybody new, may log in here now.
+async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, Fault> {
+    handle
+        .call(move |agent| {
+            if let Some(account) = &agent.account {
+                let same = |address: Address| {
+                    address.name == account.saved.name && address.server == account.saved.host
+                };
+                if !address.is_some_and(same) {
+                    return Err(Fault::LoggedIn { account: account.address() });
+                }
+            }
+            Ok(Dialling {
+                endpoint: agent.endpoint.clone(),
+                door: agent.door.clone(),
+                rng: Rng::from_seed(agent.rng.secret()),
+                known_servers: known_servers_path(agent),
+            })
+        })
+        .await
+}
+
+async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<Value, Fault> {
+    handle
+        .call(move |agent| {
+            let LoggedIn { session, session_key, vault } = logged_in;
+            let pin = server.pin().clone();
+            let path = known_servers_path(agent);
+            known_servers::remember(&path, &session.host, &pin)
+                .map_err(|error| Fault::file(&path, &error))?;
+            let path = agent.profile.session();
+            session.save(&path).map_err(|error| Fault::file(&path, &error))?;
+            let (folder, log) = (agent.profile.state_dir.clone(), agent.profile.log());
+            // The store of the same account, if it is open, must be closed before it is opened.
+            agent.uninstall();
+            let account = Account::log_in(session, vault, &folder, &mut agent.rng)
+                .map_err(|error| error.fault(&folder, &log))?;
+            let answer = json::account(&account);
+            agent.install(account, server, session_key);
+            Ok(answer)
+        })
+        .await
+}
+
+fn known(path: &std::path::Path, host: &Host) -> Result<Option<ServerPin>, Fault> {
+    known_servers::pin_of(path, host).map_err(|error| Fault::file(path, &error))
+}
+
+fn known_servers_path(agent: &Agent) -> PathBuf {
+    agent.profile.state_dir.join("known_servers")
+}

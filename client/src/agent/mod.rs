@@ -1,0 +1,84 @@
+//! The agent: one long-lived process a profile that holds the unlocked session, the only open store and
+//! the sockets. Commands ask it for everything over a Unix socket.
+//!
+//! One task owns all state ([`agent::Agent`]) and drives the protocol; every other task reads from a
+//! socket and tells it, or waits for it on behalf of a command.
+
+mod account;
+#[allow(clippy::module_inception)]
+mod agent;
+mod api;
+mod door;
+mod endpoint;
+mod frames;
+mod json;
+mod known_servers;
+mod lock;
+mod logins;
+mod messages;
+mod peers;
+mod people;
+mod rpc;
+mod server;
+mod session_file;
+mod store;
+mod tls;
+
+use std::{fs::File, io::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use hither_proto::node::Conn;
+
+use crate::{launch::READY, paths::Profile};
+pub(in crate::agent) use agent::Call;
+
+/// What is told to the task that owns the agent's state.
+enum ToAgent {
+    /// A command wants something done.
+    Call(Call),
+    /// A direct connection stands.
+    Connected(peers::Connected),
+    /// A peer has closed, or has been cut off.
+    PeerClosed(Conn),
+    /// A peer has sent a frame.
+    PeerFrame(Conn, Vec<u8>),
+    /// A session has been continued at the server, or cannot be.
+    Resumed { epoch: u64, outcome: account::Resumption },
+    /// Something has come down the connection to the server with this number.
+    Server { link: usize, what: server::FromServer },
+}
+
+/// Runs the agent of `profile` until it is told to stop. `ready` is written to once commands can connect.
+pub(crate) fn run(profile: &Profile, ready: Option<File>) -> anyhow::Result<ExitCode> {
+    // Whatever this process makes is for its owner only, the database's helper files included.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let _lock = lock::take(profile)?;
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the threads of the agent")?;
+    runtime.block_on(async {
+        let (agent, handle, inbox) = agent::Agent::new(profile)?;
+        let listener = rpc::listen(profile)?;
+        tokio::spawn(rpc::serve(listener, handle));
+        if let Some(mut ready) = ready {
+            // Whoever started us may have gone in the meantime; others will come.
+            let _ = ready.write_all(READY.as_bytes());
+        }
+        agent.run(inbox).await;
+        // The socket of a stopped agent only makes the next command try in vain.
+        let _ = std::fs::remove_file(profile.socket());
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Errors of ours are worth a line; what peers do is not, unless somebody asks with `HITHER_LOG`.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HITHER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    // A second start in one process, as in tests, keeps the first log.
+    let _ = log.with_writer(std::io::stderr).try_init();
+}

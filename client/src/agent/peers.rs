@@ -1,0 +1,314 @@
+//! Direct connections to peers: opening doors, dialling them, and carrying frames.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hither_proto::{
+    crypto::{derive::hash, label::PEER_EXPORTER, rng::Rng},
+    knock::KnockKey,
+    limits::{ATTEMPT_TIMEOUT, PEER_FRAME_BYTES_MAX},
+    node::Conn,
+    ticket::AttemptId,
+    wire::server::{Candidate, Door as TheirDoor},
+};
+use quinn::{ClientConfig, Connection, ConnectionId, Endpoint, ServerConfig};
+use rustls::pki_types::CertificateDer;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{
+    ToAgent,
+    door::{Door, Opened, plain},
+    endpoint, frames,
+    tls::{NO_NAME, ThrowAway, TlsError},
+};
+
+/// When a candidate is dialled again, counted from the first dial. A dial that arrives before the other
+/// end's address translator has opened is lost, and QUIC alone would wait a second.
+const REDIAL: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(1_500),
+    Duration::from_millis(4_000),
+];
+
+/// Frames that may wait for the network on one connection: a full flight of texts, and receipts for one.
+const OUTBOX_FRAMES: usize = 1024;
+
+/// A connection that stands, before the agent has given it a number.
+pub(super) struct Connected {
+    pub(super) attempt: AttemptId,
+    pub(super) connection: Connection,
+    pub(super) exporter: [u8; 32],
+    pub(super) certificate: [u8; 32],
+    /// Keeps the door open for a connection that we dialled, until it is adopted.
+    _opened: Option<Opened>,
+}
+
+impl Connected {
+    /// Where the other end is.
+    pub(super) fn remote(&self) -> SocketAddr {
+        plain(self.connection.remote_address())
+    }
+
+    fn new(attempt: AttemptId, connection: Connection, opened: Option<Opened>) -> Option<Self> {
+        let mut exporter = [0; 32];
+        connection.export_keying_material(&mut exporter, PEER_EXPORTER, b"").ok()?;
+        let chain = connection.peer_identity()?;
+        let chain = chain.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        let certificate = hash(&[chain.first()?]);
+        Some(Self { attempt, connection, exporter, certificate, _opened: opened })
+    }
+}
+
+/// Every door, dial and connection of the agent.
+pub(super) struct Peers {
+    endpoint: Endpoint,
+    door: Arc<Door>,
+    to: mpsc::Sender<ToAgent>,
+    attempts: HashMap<AttemptId, Attempt>,
+    connections: HashMap<Conn, Carried>,
+    answers: Answers,
+    next: u64,
+}
+
+struct Attempt {
+    certificate: ThrowAway,
+    dials: JoinSet<()>,
+}
+
+struct Carried {
+    attempt: AttemptId,
+    connection: Connection,
+    frames: mpsc::Sender<Vec<u8>>,
+}
+
+/// How each armed door answers; shared with the task that accepts.
+type Answers = Arc<Mutex<HashMap<AttemptId, Arc<ServerConfig>>>>;
+
+impl Peers {
+    /// Nobody yet; knocks are answered from now on.
+    pub(super) fn new(endpoint: Endpoint, door: Arc<Door>, to: mpsc::Sender<ToAgent>) -> Self {
+        let answers = Answers::default();
+        tokio::spawn(answer(endpoint.clone(), door.clone(), answers.clone(), to.clone()));
+        let (attempts, connections) = (HashMap::new(), HashMap::new());
+        Self { endpoint, door, to, attempts, connections, answers, next: 0 }
+    }
+
+    /// Opens the door of an attempt: its certificate's hash, and where it can be found. `towards` is
+    /// the server, whose route tells which of this machine's addresses is in use.
+    pub(super) fn open_door(
+        &mut self,
+        attempt: AttemptId,
+        knock: KnockKey,
+        towards: Option<SocketAddr>,
+    ) -> Result<([u8; 32], Vec<Candidate>), TlsError> {
+        let certificate = ThrowAway::generate()?;
+        let hash = certificate.hash;
+        let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
+        self.answers().insert(attempt, answer);
+        self.door.arm(attempt, knock);
+        self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
+        let here = towards.map(plain).and_then(endpoint::local_address_towards);
+        let port = self.endpoint.local_addr().map(|address| address.port());
+        let candidate = here.zip(port.ok()).map(|(ip, port)| Candidate((ip, port).into()));
+        Ok((hash, candidate.into_iter().collect()))
+    }
+
+    /// Dials every candidate of the other end's door, again and again, until the door is closed.
+    pub(super) fn dial(&mut self, attempt: AttemptId, theirs: TheirDoor, mut rng: Rng) {
+        let Some(open) = self.attempts.get_mut(&attempt) else { return };
+        let Ok(tls) = open.certificate.dial(theirs.certificate) else { return };
+        let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
+        let key = KnockKey(theirs.knock);
+        let transport = Arc::new(endpoint::peer_transport());
+        for candidate in theirs.candidates {
+            for pause in REDIAL {
+                let knock = key.knock(&mut rng);
+                let mut config = ClientConfig::new(tls.clone());
+                config.transport_config(transport.clone());
+                config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
+                let dial = Dial {
+                    endpoint: self.endpoint.clone(),
+                    door: self.door.clone(),
+                    to: self.to.clone(),
+                    attempt,
+                    address: candidate.0,
+                };
+                open.dials.spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    dial.run(config).await;
+                });
+            }
+        }
+    }
+
+    /// Ends an attempt. Its connections are closed but for `keep`.
+    pub(super) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
+        self.attempts.remove(&attempt);
+        self.answers().remove(&attempt);
+        self.door.disarm(attempt);
+        let of_attempt = |(conn, carried): (&Conn, &Carried)| {
+            (carried.attempt == attempt && Some(*conn) != keep).then_some(*conn)
+        };
+        let others: Vec<_> = self.connections.iter().filter_map(of_attempt).collect();
+        others.into_iter().for_each(|conn| self.close(conn));
+    }
+
+    /// Gives a connection its number, and carries its frames from now on.
+    pub(super) fn adopt(&mut self, connected: &Connected) -> Conn {
+        let conn = Conn(self.next);
+        self.next += 1;
+        let (frames, outbox) = mpsc::channel(OUTBOX_FRAMES);
+        let connection = connected.connection.clone();
+        tokio::spawn(write(connection.clone(), outbox));
+        let opened = self.door.open(connection.remote_address());
+        tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
+        let carried = Carried { attempt: connected.attempt, connection, frames };
+        self.connections.insert(conn, carried);
+        conn
+    }
+
+    /// Sends a frame. A peer that takes nothing for so long is given up.
+    pub(super) fn send(&mut self, conn: Conn, frame: Vec<u8>) {
+        if let Some(carried) = self.connections.get(&conn)
+            && carried.frames.try_send(frame).is_err()
+        {
+            carried.connection.close(0_u32.into(), b"");
+        }
+    }
+
+    /// Closes a connection once what was sent on it before has left.
+    pub(super) fn close(&mut self, conn: Conn) {
+        // The writer ends the stream and then the connection when nobody can send to it any more.
+        self.connections.remove(&conn);
+    }
+
+    /// Closes every connection and door.
+    pub(super) fn close_all(&mut self) {
+        let attempts: Vec<_> = self.attempts.keys().copied().collect();
+        attempts.into_iter().for_each(|attempt| self.close_door(attempt, None));
+        self.connections.clear();
+    }
+
+    /// The connection is gone.
+    pub(super) fn gone(&mut self, conn: Conn) {
+        self.connections.remove(&conn);
+    }
+
+    /// The round trip on a connection.
+    pub(super) fn round_trip(&self, conn: Conn) -> Option<Duration> {
+        self.connections.get(&conn).map(|carried| carried.connection.rtt())
+    }
+
+    /// Waits until everything that was sent has left, for a moment.
+    pub(super) async fn drain(&self) {
+        self.endpoint.wait_idle().await;
+    }
+
+    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<ServerConfig>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers whoever knocks at an armed door, and ignores everybody else.
+async fn answer(
+    endpoint: Endpoint,
+    door: Arc<Door>,
+    answers: Answers,
+    to: mpsc::Sender<ToAgent>,
+) {
+    while let Some(incoming) = endpoint.accept().await {
+        let attempt = door.attempt(&incoming.orig_dst_cid());
+        let config = attempt.and_then(|attempt| {
+            let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((attempt, answers.get(&attempt)?.clone()))
+        });
+        let Some((attempt, config)) = config else {
+            incoming.ignore();
+            continue;
+        };
+        let Ok(connecting) = incoming.accept_with(config) else { continue };
+        let to = to.clone();
+        tokio::spawn(async move {
+            let connected = tokio::time::timeout(ATTEMPT_TIMEOUT, connecting).await;
+            if let Ok(Ok(connection)) = connected {
+                report(attempt, connection, None, &to).await;
+            }
+        });
+    }
+}
+
+/// One dial of one candidate.
+struct Dial {
+    endpoint: Endpoint,
+    door: Arc<Door>,
+    to: mpsc::Sender<ToAgent>,
+    attempt: AttemptId,
+    address: SocketAddr,
+}
+
+impl Dial {
+    async fn run(self, config: ClientConfig) {
+        let opened = self.door.open(self.address);
+        let Ok(connecting) = self.endpoint.connect_with(config, self.address, NO_NAME) else {
+            return;
+        };
+        if let Ok(Ok(connection)) = tokio::time::timeout(ATTEMPT_TIMEOUT, connecting).await {
+            report(self.attempt, connection, Some(opened), &self.to).await;
+        }
+    }
+}
+
+async fn report(
+    attempt: AttemptId,
+    connection: Connection,
+    opened: Option<Opened>,
+    to: &mpsc::Sender<ToAgent>,
+) {
+    if let Some(connected) = Connected::new(attempt, connection, opened) {
+        // The agent has gone if it does not listen.
+        let _ = to.send(ToAgent::Connected(connected)).await;
+    }
+}
+
+async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
+    let written = async {
+        let mut stream = None;
+        while let Some(frame) = outbox.recv().await {
+            // The stream is opened with its first frame: nobody learns of a stream before that.
+            let stream = match &mut stream {
+                Some(stream) => stream,
+                none => none.insert(connection.open_uni().await.ok()?),
+            };
+            frames::write(stream, &frame).await.ok()?;
+        }
+        let mut stream = stream?;
+        stream.finish().ok()?;
+        // Bounded: a peer that is gone acknowledges nothing.
+        let acknowledged = tokio::time::timeout(Duration::from_secs(1), stream.stopped());
+        acknowledged.await.ok()?.ok()
+    };
+    let _ = written.await;
+    connection.close(0_u32.into(), b"");
+}
+
+async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {
+    if let Ok(mut stream) = connection.accept_uni().await {
+        while let Ok(frame) = frames::read(&mut stream, PEER_FRAME_BYTES_MAX).await {
+            if to.send(ToAgent::PeerFrame(conn, frame)).await.is_err() {
+                break;
+            }
+        }
+    }
+    connection.close(0_u32.into(), b"");
+    drop(opened);
+    // The agent has gone if it does not listen.
+    let _ = to.send(ToAgent::PeerClosed(conn)).await;
+}

@@ -1,0 +1,367 @@
+//! The connection to the server: making it, logging in on it, and carrying frames both ways.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use hither_proto::{
+    crypto::{
+        label::SERVER_EXPORTER,
+        opaque::{ClientLogin, ClientRegistration, Stretching},
+        rng::Rng,
+        secret::Secret,
+        sign::SignKey,
+    },
+    identity::{Entry, Identity},
+    limits::SERVER_FRAME_BYTES_MAX,
+    login::{Channel, SessionKey},
+    name::{Host, Name, ServerPin},
+    vault::{Vault, VaultKey},
+    wire::{
+        self,
+        server::{Refusal, Reply, Request, SessionId},
+    },
+};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
+use tokio::{sync::mpsc, task};
+use zeroize::Zeroizing;
+
+use super::{ToAgent, door::{Door, Opened}, endpoint, frames, session_file::SavedSession, tls};
+use crate::fault::Fault;
+
+/// How long a server may take to answer anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long one address gets before the next one is tried beside it (RFC 8305).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// Frames that may wait for the network.
+const OUTBOX_FRAMES: usize = 1024;
+
+/// A connection to a server on which nobody has logged in yet, or somebody has.
+pub(super) struct Link {
+    host: Host,
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    channel: Channel,
+    opened: Opened,
+}
+
+/// What a login gives, beside the connection.
+pub(super) struct LoggedIn {
+    pub(super) session: SavedSession,
+    pub(super) session_key: SessionKey,
+    /// The vault and its version; after a login with a password only.
+    pub(super) vault: Option<(u64, Vault)>,
+}
+
+/// A logged-in connection whose frames are being carried.
+pub(super) struct Carried {
+    pub(super) session_key: SessionKey,
+    pub(super) remote: SocketAddr,
+    connection: Connection,
+    frames: mpsc::Sender<Vec<u8>>,
+}
+
+/// What comes down a carried connection.
+pub(super) enum FromServer {
+    Frame(Vec<u8>),
+    Gone,
+}
+
+impl Link {
+    /// Connects to the first address of `host` that answers. If `expected` is given, only that server.
+    pub(super) async fn connect(
+        endpoint: &Endpoint,
+        door: &Arc<Door>,
+        host: &Host,
+        expected: Option<ServerPin>,
+    ) -> Result<Self, Fault> {
+        let unreachable = || Fault::ServerUnreachable { host: host.host.clone(), port: host.port };
+        let addresses = tokio::net::lookup_host((host.host.as_str(), host.port)).await;
+        let addresses: Vec<_> = addresses.map_err(|_| unreachable())?.collect();
+        let mut config = tls::server(expected).map(|tls| ClientConfig::new(Arc::new(tls)));
+        if let Ok(config) = &mut config {
+            config.transport_config(Arc::new(endpoint::server_transport()));
+            config.initial_dst_cid_provider(Arc::new(endpoint::random_id));
+        }
+        let config = config.map_err(|_| unreachable())?;
+        let mut dials = task::JoinSet::new();
+        for (at, address) in (0..).zip(addresses) {
+            let (endpoint, door, config) = (endpoint.clone(), door.clone(), config.clone());
+            dials.spawn(async move {
+                tokio::time::sleep(NEXT_ADDRESS * at).await;
+                dial(&endpoint, door, config, address).await
+            });
+        }
+        let mut fault = unreachable();
+        while let Some(dialled) = dials.join_next().await {
+            match dialled {
+                Ok(Ok((connection, opened))) => return Self::open(host, connection, opened).await,
+                Ok(Err(Some(reason))) if tls::is_identity_mismatch(&reason) => {
+                    fault = Fault::ServerIdentityMismatch { host: host.host.clone() };
+                }
+                _ => {}
+            }
+        }
+        Err(fault)
+    }
+
+    async fn open(host: &Host, connection: Connection, opened: Opened) -> Result<Self, Fault> {
+        let unreachable = || Fault::ServerUnreachable { host: host.host.clone(), port: host.port };
+        let (send, receive) = connection.open_bi().await.map_err(|_| unreachable())?;
+        let mut exporter = [0; 32];
+        connection
+            .export_keying_material(&mut exporter, SERVER_EXPORTER, b"")
+            .map_err(|_| unreachable())?;
+        let chain = connection.peer_identity();
+        let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let pin = chain.and_then(|chain| tls::pin(&chain)).ok_or_else(unreachable)?;
+        let channel = Channel { exporter, pin };
+        Ok(Self { host: host.clone(), connection, send, receive, channel, opened })
+    }
+
+    /// The server's pin, as the connection proved it.
+    pub(super) const fn pin(&self) -> &ServerPin {
+        &self.channel.pin
+    }
+
+    /// Creates an account, and a fresh identity for it.
+    pub(super) async fn register(
+        &mut self,
+        mut rng: Rng,
+        name: &Name,
+        invite: Option<String>,
+        password: Zeroizing<String>,
+    ) -> Result<LoggedIn, Fault> {
+        let (registration, request) = ClientRegistration::start(&mut rng, password.as_bytes())
+            .map_err(|_| Fault::AuthFailed)?;
+        let register = Request::Register { name: name.clone(), request };
+        let reply = self.ask(&register, name).await?;
+        let Reply::Registration { response } = reply else { return Err(self.nonsense()) };
+        let (mut rng, finished) = stretch(rng, name, password, move |rng, name, password| {
+            registration.finish(rng, name, password, &response, Stretching::STANDARD)
+        })
+        .await?;
+        let (record, keys) = finished.map_err(|_| Fault::AuthFailed)?;
+        let identity = Identity::from_seed(rng.secret());
+        let vault_key = VaultKey::from_export_key(&keys.export_key, name);
+        let vault = Vault {
+            seed: identity.seed().duplicate(),
+            server_pin: self.channel.pin.to_string(),
+            contacts: Vec::new(),
+        };
+        let sealed = vault_key.seal(&mut rng, name, 1, &vault).map_err(|_| self.nonsense())?;
+        let device: Secret<32> = rng.secret();
+        let request = Request::FinishRegistration {
+            record,
+            vault: sealed,
+            entry: identity.entry(name),
+            device: SignKey::from_secret(&device).public().0,
+            invite,
+        };
+        let (session, entry, _) = self.welcome(&request, name).await?;
+        self.logged_in(name, identity, &entry, vault_key, device, session, None)
+            .map(|logged_in| LoggedIn { vault: Some((1, vault)), ..logged_in })
+    }
+
+    /// Logs in with a password, which brings the identity back.
+    pub(super) async fn login(
+        &mut self,
+        mut rng: Rng,
+        name: &Name,
+        password: Zeroizing<String>,
+    ) -> Result<LoggedIn, Fault> {
+        let (login, ke1) =
+            ClientLogin::start(&mut rng, password.as_bytes()).map_err(|_| Fault::AuthFailed)?;
+        let reply = self.ask(&Request::Login { name: name.clone(), ke1 }, name).await?;
+        let Reply::Login { ke2 } = reply else { return Err(self.nonsense()) };
+        let context = self.channel.login_context();
+        let (mut rng, finished) = stretch(rng, name, password, move |rng, name, password| {
+            login.finish(rng, name, password, &context, &ke2, Stretching::STANDARD)
+        })
+        .await?;
+        let (ke3, keys) = finished.map_err(|_| Fault::AuthFailed)?;
+        let device: Secret<32> = rng.secret();
+        let public = SignKey::from_secret(&device).public().0;
+        let request = Request::FinishLogin { ke3, device: public };
+        let (session, entry, vault) = self.welcome(&request, name).await?;
+        let vault_key = VaultKey::from_export_key(&keys.export_key, name);
+        let (counter, vault) = vault_key.open(name, &vault).map_err(|_| self.nonsense())?;
+        let identity = Identity::from_seed(vault.seed.duplicate());
+        let opaque_key = keys.session_key.as_ref();
+        self.logged_in(name, identity, &entry, vault_key, device, session, opaque_key)
+            .map(|logged_in| LoggedIn { vault: Some((counter, vault)), ..logged_in })
+    }
+
+    /// Continues a session of this machine, without a password.
+    pub(super) async fn resume(&mut self, saved: &SavedSession) -> Result<SessionKey, Fault> {
+        let device = SignKey::from_secret(&saved.device);
+        let signature = self.channel.sign_resumption(&device, &saved.session);
+        let request = Request::Resume { session: saved.session, signature };
+        let (session, ..) = self.welcome(&request, &saved.name).await?;
+        if session == saved.session {
+            Ok(self.channel.session_key(&session, None))
+        } else {
+            Err(self.nonsense())
+        }
+    }
+
+    /// Carries frames from now on: up through the returned [`Carried`], down to the agent.
+    pub(super) fn carry(self, session_key: SessionKey, to: mpsc::Sender<ToAgent>) -> Carried {
+        let Self { connection, mut send, mut receive, opened, .. } = self;
+        let (frames, mut outbox) = mpsc::channel::<Vec<u8>>(OUTBOX_FRAMES);
+        let remote = connection.remote_address();
+        tokio::spawn(async move {
+            while let Some(body) = outbox.recv().await {
+                if frames::write(&mut send, &body).await.is_err() {
+                    return;
+                }
+            }
+            // A stream that has ended already needs no end.
+            let _ = send.finish();
+        });
+        let reading = connection.clone();
+        tokio::spawn(async move {
+            while let Ok(body) = frames::read(&mut receive, SERVER_FRAME_BYTES_MAX).await {
+                let frame = FromServer::Frame(body);
+                let link = reading.stable_id();
+                if to.send(ToAgent::Server { link, what: frame }).await.is_err() {
+                    break;
+                }
+            }
+            let link = reading.stable_id();
+            reading.close(0_u32.into(), b"");
+            drop(opened);
+            // The agent has gone if it does not listen.
+            let _ = to.send(ToAgent::Server { link, what: FromServer::Gone }).await;
+        });
+        Carried { session_key, remote, connection, frames }
+    }
+
+    fn logged_in(
+        &self,
+        name: &Name,
+        identity: Identity,
+        entry: &Entry,
+        vault_key: VaultKey,
+        device: Secret<32>,
+        session: SessionId,
+        opaque_key: Option<&Secret<64>>,
+    ) -> Result<LoggedIn, Fault> {
+        // A server that shows us another entry than our own shows it to others as well.
+        if entry.verified(name) != Some(identity.public()) {
+            return Err(Fault::ServerIdentityMismatch { host: self.host.host.clone() });
+        }
+        let session_key = self.channel.session_key(&session, opaque_key);
+        let session = SavedSession {
+            name: name.clone(),
+            host: self.host.clone(),
+            pin: self.channel.pin.clone(),
+            seed: identity.seed().duplicate(),
+            vault_key: vault_key.secret().duplicate(),
+            device,
+            session,
+        };
+        Ok(LoggedIn { session, session_key, vault: None })
+    }
+
+    /// Sends the last message of a login and waits to be welcomed.
+    async fn welcome(
+        &mut self,
+        request: &Request,
+        name: &Name,
+    ) -> Result<(SessionId, Entry, Vec<u8>), Fault> {
+        match self.ask(request, name).await? {
+            Reply::Welcome { session, entry, vault } => Ok((session, entry, vault)),
+            _ => Err(self.nonsense()),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request, name: &Name) -> Result<Reply, Fault> {
+        let asked = async {
+            frames::write(&mut self.send, &wire::encode(request)).await.ok()?;
+            frames::read(&mut self.receive, SERVER_FRAME_BYTES_MAX).await.ok()
+        };
+        let body = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        let reply = body.and_then(|body| wire::decode::<Reply>(&body).ok());
+        match reply.ok_or_else(|| self.nonsense())? {
+            Reply::Refused { why, retry_after_ms, .. } => {
+                Err(refused(why, retry_after_ms, name, &self.host))
+            }
+            reply => Ok(reply),
+        }
+    }
+
+    fn nonsense(&self) -> Fault {
+        Fault::ServerUnreachable { host: self.host.host.clone(), port: self.host.port }
+    }
+}
+
+impl Carried {
+    /// Which connection this is.
+    pub(super) fn link(&self) -> usize {
+        self.connection.stable_id()
+    }
+
+    /// Sends a frame's body. A server that takes nothing for so long is given up.
+    pub(super) fn send(&self, body: Vec<u8>) {
+        if self.frames.try_send(body).is_err() {
+            self.close();
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(&self) {
+        self.connection.close(0_u32.into(), b"");
+    }
+}
+
+async fn dial(
+    endpoint: &Endpoint,
+    door: Arc<Door>,
+    config: ClientConfig,
+    address: SocketAddr,
+) -> Result<(Connection, Opened), Option<String>> {
+    let opened = door.open(address);
+    let connecting = endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| None)?;
+    let connected = tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| None)?;
+    let connection = connected.map_err(|error| match error {
+        ConnectionError::TransportError(error) => Some(error.reason),
+        _ => None,
+    })?;
+    Ok((connection, opened))
+}
+
+/// Runs what takes a second of computing beside the network, and gives the randomness back.
+async fn stretch<T: Send + 'static>(
+    mut rng: Rng,
+    name: &Name,
+    password: Zeroizing<String>,
+    work: impl FnOnce(&mut Rng, &[u8], &[u8]) -> T + Send + 'static,
+) -> Result<(Rng, T), Fault> {
+    let name = name.clone();
+    let worked = task::spawn_blocking(move || {
+        let done = work(&mut rng, name.as_bytes(), password.as_bytes());
+        (rng, done)
+    });
+    worked.await.map_err(|_| Fault::AuthFailed)
+}
+
+fn refused(why: Refusal, retry_after_ms: Option<u64>, name: &Name, host: &Host) -> Fault {
+    let retry_after_ms = retry_after_ms.unwrap_or(1_000);
+    match why {
+        Refusal::AuthFailed => Fault::AuthFailed,
+        Refusal::NameTaken => Fault::NameTaken { name: name.to_string() },
+        Refusal::RateLimited => Fault::RateLimited { retry_after_ms },
+        Refusal::RegistrationClosed => Fault::RegistrationClosed,
+        Refusal::Unavailable => Fault::Unavailable { retry_after_ms },
+        Refusal::Conflict | Refusal::Unexpected => {
+            Fault::ServerVersion { host: host.host.clone() }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `register`, `login` and `logout`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::cli::{Login, Register};
+use crate::fault::Fault;
+use crate::{launch, password, text};
+
+/// Borrows the password, so that the only copy made of it is the line that goes to the agent.
+#[derive(Serialize)]
+struct RegisterParams<'a> {
+    user: &'a str,
+    server: &'a str,
+    password: &'a str,
+}
+
+#[derive(Serialize)]
+struct LoginParams<'a> {
+    address: &'a str,
+    server: Option<&'a str>,
+    password: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    account: String,
+    identity: String,
+}
+
+pub(super) fn register(context: &Context, args: &Register) -> Result<(), Fault> {
+    check_link(&args.server)?;
+    let password = password::new(&args.password, context.may_ask, &args.user)?;
+    let params =
+        RegisterParams { user: &args.user, server: &args.server, password: password.as_str() };
+    let answer = context.agent()?.call("account.register", &params)?;
+    welcome(context, answer, text::registered)?;
+    context.screen.next("hither contact add NAME");
+    Ok(())
+}
+
+pub(super) fn login(context: &Context, args: &Login) -> Result<(), Fault> {
+    if !args.address.contains('@') {
+        return Err(Fault::BadName);
+    }
+    args.server.as_deref().map_or(Ok(()), check_link)?;
+    let password = password::current(&args.password, context.may_ask)?;
+    let server = args.server.as_deref();
+    let params = LoginParams { address: &args.address, server, password: password.as_str() };
+    let answer = context.agent()?.call("account.login", &params)?;
+    welcome(context, answer, text::logged_in)?;
+    context.screen.next("hither receive");
+    Ok(())
+}
+
+pub(super) fn logout(context: &Context) -> Result<(), Fault> {
+    let answer = context.agent()?.call("account.logout", &json!({}))?;
+    launch::wait_for_end(&context.profile)?;
+    if context.screen.json {
+        return context.screen.object(&answer);
+    }
+    let account = answer["account"].as_str().unwrap_or_default();
+    context.screen.done(&text::logged_out(account))
+}
+
+fn welcome(
+    context: &Context,
+    answer: Value,
+    sentence: fn(&str, &str) -> String,
+) -> Result<(), Fault> {
+    if context.screen.json {
+        return context.screen.object(&answer);
+    }
+    let account: Account = context.typed(answer)?;
+    context.screen.done(&sentence(&account.account, &account.identity))
+}
+
+/// Catches what is no link at all before anybody is asked for a password. The agent knows the rest.
+fn check_link(link: &str) -> Result<(), Fault> {
+    let scheme = link.to_ascii_lowercase().contains("hither://");
+    match scheme && link.contains('#') {
+        true => Ok(()),
+        false => Err(Fault::BadLink),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_link_is_refused_before_a_password_is_asked_for() {
+        for link in ["hither://h#F", "HITHER://LOCALHOST:4433/INVITE#ABC"] {
+            assert_eq!(check_link(link), Ok(()), "{link}");
+        }
+        for link in ["", "h", "localhost:4433", "https://h#F", "hither://h", "ääääääääää#"]
+        {
+            assert_eq!(check_link(link), Err(Fault::BadLink), "{link}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `receive`: what has come in, and with `--follow` what goes on coming.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::cli::Receive;
+use crate::clock::Clock;
+use crate::fault::{Fault, NoAgent};
+use crate::interrupt;
+use crate::rpc::{Agent, Event};
+use crate::untrusted::Untrusted;
+
+#[derive(Deserialize)]
+struct Message {
+    from: Untrusted,
+    text: Untrusted,
+    sent_at: String,
+}
+
+pub(super) fn run(context: &Context, args: &Receive) -> Result<(), Fault> {
+    let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
+    let mut printer =
+        Printer { context, clock: Clock::local(), left: args.max, since: args.since.clone() };
+    let mut agent = context.agent()?;
+    let found = printer.print_waiting(&mut agent, args)?;
+    let satisfied = !args.follow && (found || deadline.is_none());
+    if satisfied || printer.left == Some(0) {
+        return Ok(());
+    }
+    interrupt::watch().map_err(|error| Fault::file(context.profile.socket(), &error))?;
+    if !args.follow {
+        printer.left = Some(1);
+    }
+    printer.follow(&mut agent, args, deadline)
+}
+
+struct Printer<'a> {
+    context: &'a Context<'a>,
+    clock: Clock,
+    /// How many more to print, if there is an end to it.
+    left: Option<u64>,
+    /// Everything up to this cursor has been printed, if cursors are what counts.
+    since: Option<String>,
+}
+
+impl Printer<'_> {
+    /// Prints what the agent has, a page at a time: a message counts as read once the agent has
+    /// handed it over, so little should be under way if this process is killed.
+    fn print_waiting(&mut self, agent: &mut Agent, args: &Receive) -> Result<bool, Fault> {
+        const PAGE: u64 = 16;
+        let mut found = false;
+        while self.left != Some(0) {
+            let max = self.left.unwrap_or(PAGE).min(PAGE);
+            let params = json!({ "from": args.from, "max": max, "since": self.since });
+            let mut answer = agent.call("message.unread", &params)?;
+            let messages: Vec<Value> = self.context.typed(answer["messages"].take())?;
+            if messages.is_empty() {
+                break;
+            }
+            found = true;
+            for message in messages {
+                self.print(message)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Prints what comes until there have been enough or the time is up.
+    fn follow(
+        &mut self,
+        agent: &mut Agent,
+        args: &Receive,
+        deadline: Option<Instant>,
+    ) -> Result<(), Fault> {
+        let params = json!({ "from": args.from, "since": self.since, "max": self.left });
+        agent.call("events.subscribe", &params)?;
+        let mut ending = false;
+        while self.left != Some(0) {
+            // Once the time is up the agent is asked to end, and what it had sent by then is read
+            // anyway, or it would never be seen.
+            match agent.next_message(deadline.filter(|_| !ending)) {
+                Ok(Event::Received(message)) => self.print(message)?,
+                Ok(Event::TimedOut) => {
+                    ending = true;
+                    agent.end_subscription();
+                }
+                Err(Fault::NoAgent(NoAgent::Lost { .. })) if ending => return Ok(()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, mut message: Value) -> Result<(), Fault> {
+        if let (Some(since), Some(cursor)) = (&mut self.since, message["cursor"].as_str()) {
+            cursor.clone_into(since);
+        }
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let screen = self.context.screen;
+        if screen.json {
+            if let Some(members) = message.as_object_mut() {
+                members.remove("kind");
+            }
+            return screen.object(&message);
+        }
+        let Message { from, text, sent_at } = self.context.typed(message)?;
+        screen.print(&format!("{} {from}: {text}", self.clock.show(&sent_at)))
+    }
+}

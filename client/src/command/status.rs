@@ -1,0 +1,67 @@
+//! `status`: account, server, agent and open paths at a glance.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Context;
+use crate::fault::Fault;
+use crate::text;
+use crate::untrusted::Untrusted;
+
+#[derive(Deserialize)]
+struct Status {
+    account: Option<String>,
+    identity: Option<String>,
+    server: Option<String>,
+    agent: Process,
+    online: bool,
+    queued: u64,
+    ended: Option<String>,
+    #[serde(default)]
+    paths: Vec<Path>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: u64,
+}
+
+#[derive(Deserialize)]
+struct Path {
+    name: Untrusted,
+    remote: String,
+    rtt_ms: Option<f64>,
+}
+
+pub(super) fn run(context: &Context) -> Result<(), Fault> {
+    let answer = context.agent()?.call("status", &json!({}))?;
+    let screen = context.screen;
+    if screen.json {
+        return screen.object(&answer);
+    }
+    let status: Status = context.typed(answer)?;
+    let presence = if status.online { "online" } else { "offline" };
+    match &status.account {
+        Some(account) => screen.print(&format!("account   {account} ({presence})"))?,
+        None => screen.print(&"account   none")?,
+    }
+    if status.ended.is_some() {
+        screen.print(&format!("ended     {}", text::ENDED))?;
+    }
+    if let Some(identity) = &status.identity {
+        screen.print(&format!("identity  {identity}"))?;
+    }
+    if let Some(server) = &status.server {
+        screen.print(&format!("server    {server}"))?;
+    }
+    screen.print(&format!("agent     process {}", status.agent.pid))?;
+    screen.print(&format!("queued    {}", status.queued))?;
+    for path in &status.paths {
+        let rtt = path.rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
+        screen.print(&format!("path      {} via {}{rtt}", path.name, path.remote))?;
+    }
+    if status.account.is_none() {
+        screen.next("hither login USER@HOST");
+    }
+    Ok(())
+}

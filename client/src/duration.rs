@@ -1,0 +1,56 @@
+//! Time spans as people type them: `500ms`, `10s`, `2m`, `1h`.
+
+use std::time::Duration;
+
+/// The span that `text` names.
+pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+    const SHAPE: &str = "a time span looks like 500ms, 10s, 2m or 1h";
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(SHAPE),
+    };
+    let number: u64 = number.parse().map_err(|_| SHAPE)?;
+    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= LONGEST_MS);
+    ms.map(Duration::from_millis).ok_or("a time span may be at most 30 days")
+}
+
+/// Far below where adding a span to a clock could overflow.
+const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_a_number_and_a_unit() {
+        let table = [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("720h", Some(LONGEST_MS)),
+            ("721h", None),
+            ("18446744073709551615s", None),
+            ("99999999999999999999ms", None),
+            ("", None),
+            ("10", None),
+            ("s", None),
+            ("-1s", None),
+            ("+1s", None),
+            ("1.5s", None),
+            ("1 s", None),
+            ("1S", None),
+            ("1s2", None),
+            ("١s", None),
+        ];
+        for (text, ms) in table {
+            assert_eq!(parse(text).ok(), ms.map(Duration::from_millis), "{text:?}");
+        }
+    }
+}
