@@ -1,0 +1,52 @@
+//! The chores of this repository, run as `cargo xtask CHORE`.
+
+mod cargo;
+mod ci;
+mod demo;
+mod failure;
+mod test;
+mod tidy;
+
+use std::{env, ffi::OsString, process::ExitCode};
+
+use failure::Failure;
+
+const CHORES: &str = "\
+cargo xtask demo          a server and three people talk, on this machine, in half a minute
+cargo xtask test [ARGS]   every test; ARGS go to `cargo test`, for example a part of a test's name
+cargo xtask tidy          the rules about the text of this repository
+cargo xtask check         everything but the tests: lock file, formatting, lints, documentation, tidy
+cargo xtask ci            check, then test
+cargo xtask help          this list
+";
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    let chore = args.next().unwrap_or_else(|| OsString::from("help"));
+    match run(&chore.to_string_lossy(), &args.collect::<Vec<_>>()) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &str, args: &[OsString]) -> Result<ExitCode, Failure> {
+    match (chore, args) {
+        ("demo", []) => demo::run(),
+        (demo::SWEEP, [hither]) => demo::sweep(hither.as_ref()),
+        ("test", args) => test::run(args),
+        ("tidy", []) => tidy::run(),
+        ("check", []) => ci::check(),
+        ("ci", []) => ci::run(),
+        ("help" | "--help" | "-h", []) => {
+            print!("{CHORES}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("There is no such chore. There are:\n\n{CHORES}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
