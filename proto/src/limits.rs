@@ -21,7 +21,7 @@ pub const VAULT_BYTES_MAX: usize = 256 * 1024;
 /// A sealed contact note: one directory entry in its envelope.
 pub const NOTE_BYTES_MAX: usize = 512;
 
-/// A handshake message inside an introduction. The first one is 1,264 bytes.
+/// A handshake message inside an introduction. The first one is 1,248 bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 2 * 1024;
 
 /// Address candidates of one side. Each one costs the other side a dial.
@@ -33,7 +33,7 @@ pub const CONTACTS_MAX: usize = 2_000;
 /// Contact notes waiting for one account at the server. One a sender, so this many senders.
 pub const PENDING_NOTES_MAX: usize = 256;
 
-/// Introductions under way for one logged-in session, in each direction. Older ones are dropped first.
+/// Introductions under way for one logged-in session, in each direction. Further ones are refused.
 pub const INTRODUCTIONS_MAX: usize = 64;
 
 /// Requests a client may have unanswered at the server.

@@ -39,6 +39,8 @@ pub enum Label {
     SafetyNumber,
     /// The key of the logged-in session between a client and the server.
     ServerSession,
+    /// The key of a server's stateless resets, so that they hold across its restarts.
+    StatelessReset,
     /// The key that seals rows of the local store.
     StoreRow,
     /// The key that turns names and ids into look-up keys of the local store.
@@ -73,6 +75,7 @@ impl Label {
             Self::Root => b"hither/1 root",
             Self::SafetyNumber => b"hither/1 safety number",
             Self::ServerSession => b"hither/1 server session",
+            Self::StatelessReset => b"hither/1 stateless reset",
             Self::StoreRow => b"hither/1 store row",
             Self::StoreLookup => b"hither/1 store lookup",
             Self::Ticket => b"hither/1 ticket",

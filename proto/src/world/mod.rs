@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) lie: Option<Lie>,
     /// Whether somebody sits in the middle of every direct connection, with a TLS session to each end.
     pub(crate) man_in_the_middle: bool,
+    /// What the server has said on connections that nobody listens on any more.
+    pub(crate) unheard: Vec<Reply>,
     /// Whether packets between peers arrive.
     pub(crate) direct: bool,
     pin: ServerPin,
@@ -96,6 +98,7 @@ impl World {
             settings: Settings { registration_open: true },
             lie: None,
             man_in_the_middle: false,
+            unheard: Vec::new(),
             direct: true,
             pin: ServerPin::of_hash(&[seed; 32]),
             rng,
@@ -304,6 +307,12 @@ impl World {
         }
     }
 
+    /// The agent dies without a packet: peers go on as if it were there.
+    pub(crate) fn vanish(&mut self, who: &str) {
+        self.ends.retain(|_, end| end.machine != who);
+        self.kill(who);
+    }
+
     /// The connection to the server breaks.
     pub(crate) fn disconnect(&mut self, who: &str) {
         if let Some(link) = self.machine(who).link.take() {
@@ -374,6 +383,9 @@ impl World {
     fn deliver_down(&mut self, link: u64, delivery: Delivery) {
         let on_link = |(_, machine): &(&String, &Machine)| machine.link == Some(link);
         let Some(who) = self.machines.iter().find(on_link).map(|(who, _)| who.clone()) else {
+            if let Delivery::Frame(body) = delivery {
+                self.unheard.push(wire::decode(&body).unwrap());
+            }
             return;
         };
         match delivery {

@@ -4,18 +4,50 @@ use super::source::{Source, segments};
 
 const MODULES: &str = "proto/src/";
 
-/// Each module with the modules of `proto` that its code above the tests may use. What has no row
-/// is free.
+/// Each module with the modules of `proto` that its code above the tests may use, lowest first. What
+/// has no row is free: the world and the vectors, which are tests themselves.
 const LAYERS: &[(&str, &[&str])] = &[
     ("base32", &[]),
     ("limits", &[]),
     ("time", &[]),
-    ("crypto", &["limits", "time"]),
+    ("crypto", &[]),
     ("id", &["crypto", "time"]),
-    ("name", &["base32", "limits"]),
+    ("name", &["base32"]),
     ("knock", &["crypto"]),
-    ("noise", &["crypto", "limits"]),
-    ("session", &["crypto", "limits"]),
+    ("noise", &["crypto"]),
+    ("session", &["crypto"]),
+    ("identity", &["base32", "crypto", "name"]),
+    ("ticket", &["crypto", "identity", "name"]),
+    ("wire", &["crypto", "id", "identity", "name", "note", "ticket"]),
+    ("note", &["crypto", "identity", "name", "noise", "wire"]),
+    ("login", &["crypto", "identity", "name", "wire"]),
+    ("vault", &["crypto", "identity", "limits", "name", "wire"]),
+    ("handshake", &["crypto", "identity", "name", "noise", "session", "ticket"]),
+    (
+        "node",
+        &[
+            "crypto",
+            "handshake",
+            "id",
+            "identity",
+            "knock",
+            "limits",
+            "name",
+            "note",
+            "session",
+            "ticket",
+            "time",
+            "vault",
+            "wire",
+        ],
+    ),
+    (
+        "directory",
+        &[
+            "crypto", "identity", "limits", "login", "name", "note", "ticket", "time", "vault",
+            "wire",
+        ],
+    ),
 ];
 
 pub(super) fn breaches(sources: &[Source]) -> Vec<String> {
@@ -31,6 +63,10 @@ pub(super) fn breaches(sources: &[Source]) -> Vec<String> {
 }
 
 fn breaches_of(source: &Source, layers: &[(&str, &[&str])]) -> Vec<String> {
+    // Tests may look at everything.
+    if source.path.contains("/tests/") {
+        return Vec::new();
+    }
     let Some(module) = module_of(source) else { return Vec::new() };
     let Some((_, allowed)) = layers.iter().find(|(name, _)| *name == module) else {
         return Vec::new();
@@ -73,6 +109,7 @@ mod tests {
         assert_eq!(count("client/src/wire.rs", both), 0);
         let tests = "#[cfg(test)]\nmod tests {\n    use crate::noise::Session;\n}\n";
         assert_eq!(count("proto/src/wire.rs", tests), 0);
+        assert_eq!(count("proto/src/wire/tests/frames.rs", both), 0);
     }
 
     #[test]

@@ -41,6 +41,10 @@ fn without_consent(which: &str) -> World {
     }
     match which {
         "strangers" | "requested" => {}
+        "removed by the caller" => {
+            world.accept("bob", "alice").unwrap();
+            world.withdraw("alice", "bob", Withdrawal::Remove).unwrap();
+        }
         "rejected" => world.withdraw("bob", "alice", Withdrawal::Reject).unwrap(),
         "blocked before" => world.withdraw("bob", "alice", Withdrawal::Block).unwrap(),
         _ => {
@@ -54,7 +58,15 @@ fn without_consent(which: &str) -> World {
 
 #[test]
 fn nobody_is_introduced_without_consent() {
-    for which in ["strangers", "requested", "rejected", "removed", "blocked", "blocked before"] {
+    for which in [
+        "strangers",
+        "requested",
+        "rejected",
+        "removed",
+        "removed by the caller",
+        "blocked",
+        "blocked before",
+    ] {
         let mut world = without_consent(which);
         let mut heard = heard_while(&mut world, "alice", |world| {
             world.client_says("alice", &introduce("bob"));

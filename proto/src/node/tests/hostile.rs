@@ -9,7 +9,7 @@ use crate::{
     id::MessageId,
     identity::{Entry, Identity},
     limits::{ATTEMPT_TIMEOUT, TEXT_BYTES_MAX},
-    node::{Conn, Event, Hold, Input, NoPath},
+    node::{Conn, Event, Hold, Input, NoPath, Output},
     ticket::{AttemptId, Party, Ticket},
     wire::{
         self,
@@ -97,8 +97,8 @@ struct Stolen {
 }
 
 /// Bob has agreed to an introduction, and what alice was to get of it has been stolen on the way.
-fn stolen() -> (World, Stolen) {
-    let mut world = World::of_friends(2, &["alice", "bob", "eve"]);
+fn stolen(seed: u8) -> (World, Stolen) {
+    let mut world = World::of_friends(seed, &["alice", "bob", "eve"]);
     world.direct = false;
     world.lie = Some(Box::new(|who, reply| match reply {
         Reply::Introduced { .. } if who == "alice" => Vec::new(),
@@ -126,7 +126,7 @@ fn stolen() -> (World, Stolen) {
 
 #[test]
 fn a_stolen_ticket_is_worth_nothing_without_the_identity() {
-    let (mut world, stolen) = stolen();
+    let (mut world, stolen) = stolen(2);
     let Stolen { attempt, callee, secret, door, second } = stolen;
     let mut rng = Rng::from_seed(Secret::new([3; 32]));
     let eve = Identity::from_seed(world.machine("eve").disk.seed.duplicate());
@@ -165,11 +165,28 @@ fn a_stolen_ticket_is_worth_nothing_without_the_identity() {
     }
     let paths = |event: &Event| matches!(event, Event::PathUp(..));
     assert!(!world.machine("bob").events.iter().any(paths));
+    // Whoever shows another certificate is not even listened to.
+    let (now, conn) = (world.now, Conn(904));
+    let certificate = [5; 32];
+    let stranger = Input::PeerConnected { conn, attempt, exporter, certificate, remote };
+    world.node("bob").handle(now, stranger);
+    assert!(matches!(world.node("bob").poll(), Some(Output::ClosePeer(Conn(904)))));
+}
+
+#[test]
+fn a_departure_closes_the_doors_that_were_open_for_it() {
+    let mut world = World::of_friends(3, &["alice", "bob"]);
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    assert_eq!((world.machine("alice").doors.len(), world.machine("bob").doors.len()), (1, 1));
+    world.kill("alice");
+    world.run();
+    assert_eq!((world.machine("bob").doors.len(), world.machine("bob").dials.len()), (0, 0));
 }
 
 #[test]
 fn a_ticket_is_void_when_its_time_is_over() {
-    let (mut world, stolen) = stolen();
+    let (mut world, stolen) = stolen(2);
     let attempt = stolen.attempt;
     assert!(world.machine("bob").doors.contains_key(&attempt));
     world.wait(ATTEMPT_TIMEOUT);
@@ -180,11 +197,17 @@ fn a_ticket_is_void_when_its_time_is_over() {
 
 #[test]
 fn nobody_speaks_before_the_caller() {
-    let (mut world, _) = stolen();
-    world.direct = true;
-    world.run();
-    assert_eq!(world.connections("alice"), 1, "bob has dialled");
-    world.peer_says("bob", &[0; 84]);
-    assert_eq!(world.connections("alice"), 0);
-    assert_eq!(world.texts("bob"), Vec::<String>::new());
+    for seed in 0..10 {
+        let (mut world, stolen) = stolen(seed);
+        world.direct = true;
+        world.run();
+        assert_eq!(world.connections("alice"), 1, "bob has dialled");
+        world.peer_says("bob", &[0; 84]);
+        assert_eq!(world.connections("alice"), 0);
+        // What was closed is not spoken on when the introduction comes at last.
+        let Stolen { attempt, callee, secret, door, second } = stolen;
+        world.lie = None;
+        world.server_says("alice", &Reply::Introduced { attempt, callee, secret, door, second });
+        assert_eq!(world.texts("bob"), ["for bob alone"], "seed {seed}");
+    }
 }

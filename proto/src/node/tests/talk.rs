@@ -6,7 +6,7 @@ use super::{conn, says};
 use crate::{
     id::MessageId,
     limits::{IN_FLIGHT_MAX, INTRODUCTIONS_MAX, PRESENCE_GRACE, TEXT_BYTES_MAX},
-    node::{Event, Hold, NoPath, Refused},
+    node::{Event, Hold, Input, NoPath, Refused},
     time::UnixTime,
     wire::peer::Content,
     world::{World, name},
@@ -137,6 +137,7 @@ fn what_waits_goes_out_when_the_other_comes_back() {
     world.run();
     world.resume("alice");
     assert_eq!(world.node("alice").queued(), 1);
+    world.feed("alice", Input::Timeout);
     // Right after a login nobody can know who is there; a moment later it is said.
     world.wait(PRESENCE_GRACE - Duration::from_millis(1));
     assert_eq!(world.count("alice", &offline), 1);
@@ -145,6 +146,22 @@ fn what_waits_goes_out_when_the_other_comes_back() {
     world.resume("bob");
     assert_eq!(world.texts("bob"), ["1"]);
     assert_eq!(world.node("alice").queued(), 0);
+}
+
+#[test]
+fn a_new_path_takes_the_place_of_one_that_the_other_end_has_lost() {
+    let mut world = World::of_friends(13, &["alice", "bob"]);
+    world.send("alice", "bob", "1");
+    world.vanish("alice");
+    world.run();
+    assert!(world.node("bob").contact(&name("alice")).unwrap().path.is_some());
+    world.resume("alice");
+    world.send("alice", "bob", "2");
+    assert_eq!(world.texts("bob"), ["1", "2"]);
+    assert_eq!((world.connections("alice"), world.connections("bob")), (1, 1));
+    assert_eq!(world.count("bob", &Event::PathDown(name("alice"))), 1);
+    world.send("bob", "alice", "3");
+    assert_eq!(world.texts("alice"), ["3"]);
 }
 
 #[test]
