@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Run {
         #[command(flatten)]
         data: Data,
-        /// Where to listen, [::]:4433 unless configured. Port 0 picks a free one.
+        /// Where to listen: on port 4433 of every address unless configured. Port 0 picks a free one.
         #[arg(long, value_name = "ADDR")]
         listen: Option<SocketAddr>,
         /// What holds before the configuration in the data folder.

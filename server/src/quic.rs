@@ -8,13 +8,19 @@ use std::{
 
 use anyhow::{Context, Result};
 use hither_proto::{
-    crypto::label::SERVER_EXPORTER,
+    crypto::{
+        derive::{authenticate, derive},
+        label::{Label, SERVER_EXPORTER},
+        secret::Secret,
+    },
     wire::{self, LENGTH_BYTES},
 };
 use quinn::{
     Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
+    TransportConfig, VarInt,
+    crypto::{CryptoError, HmacKey, rustls::QuicServerConfig},
 };
+use quinn_proto::HashedConnectionIdGenerator;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout;
@@ -27,12 +33,49 @@ use crate::limits::{
 /// Connections are closed with this code alone: whatever there is to say was said in a frame.
 const CLOSED: VarInt = VarInt::from_u32(0);
 
+/// The key of stateless resets (RFC 9000, 10.3). It is the same after a restart, so that clients of the
+/// process before learn at once that their connection is gone, and do not wait for its timeout.
+pub(crate) struct ResetKey(Secret<32>);
+
+impl ResetKey {
+    /// From a secret of this server that lasts.
+    pub(crate) fn new(lasting: &Secret<32>) -> Self {
+        Self(derive(&[], lasting.expose(), Label::StatelessReset, &[]))
+    }
+
+    /// The key by which this server recognises connection ids of its own.
+    fn id_key(&self) -> u64 {
+        let key: Secret<8> = derive(&[], self.0.expose(), Label::StatelessReset, b"connection ids");
+        u64::from_le_bytes(*key.expose())
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature: &mut [u8]) {
+        signature.copy_from_slice(authenticate(self.0.expose(), &[data]).expose());
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let genuine = Secret::from_slice(signature)
+            .is_some_and(|signature| signature.matches(authenticate(self.0.expose(), &[data]).expose()));
+        if genuine { Ok(()) } else { Err(CryptoError) }
+    }
+}
+
 /// A socket that takes connections.
 pub(crate) struct Listener(Endpoint);
 
 impl Listener {
     /// Listens on a socket from [`bind`].
-    pub(crate) fn new(socket: UdpSocket, tls: rustls::ServerConfig) -> Result<Self> {
+    pub(crate) fn new(
+        socket: UdpSocket,
+        tls: rustls::ServerConfig,
+        reset: ResetKey,
+    ) -> Result<Self> {
         let crypto = QuicServerConfig::try_from(tls).context("preparing TLS for QUIC")?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config
@@ -43,7 +86,11 @@ impl Listener {
         // Tokens for a later connection would let whoever watches link the two.
         config.validation_token.sent(0);
         let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime);
+        // Only ids that this server has made, or made before a restart, are answered with a reset.
+        let ids = reset.id_key();
+        let mut endpoint_config = EndpointConfig::new(Arc::new(reset));
+        endpoint_config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+        let endpoint = Endpoint::new(endpoint_config, Some(config), socket, runtime);
         endpoint.map(Self).context("starting QUIC")
     }
 

@@ -103,7 +103,6 @@ impl Router {
 
     fn shard(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Binding>> {
         // The remainder is below the number of shards, which fits every integer there is.
-        #[allow(clippy::cast_possible_truncation)]
         let at = (self.hasher.hash_one(name) % self.shards.len() as u64) as usize;
         // No shard is left half-changed by a panic: each change is one call.
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)

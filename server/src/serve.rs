@@ -21,7 +21,7 @@ use crate::{
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
-    quic::{Caller, Listener, bind},
+    quic::{Caller, Listener, ResetKey, bind},
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
     tasks::Tasks,
@@ -65,7 +65,8 @@ impl Server {
         let Ok(accounts) = storage.count_accounts().await else {
             return Err(Fault::DamagedDatabase(data.database()));
         };
-        let listener = Listener::new(socket, identity.tls()?)?;
+        let reset = ResetKey::new(&decoy);
+        let listener = Listener::new(socket, identity.tls()?, reset)?;
         let listen = listener.local_address()?;
         info!(accounts, %listen, "open");
         let registration = config.registration.unwrap_or_default();

@@ -5,6 +5,7 @@ use std::path::Path;
 use hither_proto::{
     crypto::{label::Label, rng::Rng, secret::Secret},
     identity::Identity,
+    login::SessionKey,
     name::{Address, Link},
     node::{self, Node, Remembered, Start},
     vault::{Vault, VaultKey},
@@ -16,7 +17,7 @@ use hither_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    server::Carried,
+    server::{Carried, Link as Connection},
     session_file::SavedSession,
     store::{Store, StoreError},
 };
@@ -37,8 +38,8 @@ pub(super) struct Account {
 
 /// How an attempt at continuing a session came out.
 pub(super) enum Resumption {
-    /// The connection stands.
-    Up(Carried),
+    /// The connection stands. Its frames are carried once the agent has taken it, so that none comes early.
+    Up(Connection, SessionKey),
     /// The server does not know the session any more.
     Ended,
 }

@@ -281,8 +281,8 @@ impl Agent {
             return;
         };
         match outcome {
-            Resumption::Up(server) => {
-                account.server = Some(server);
+            Resumption::Up(link, key) => {
+                account.server = Some(link.carry(key, self.to.clone()));
                 self.handle(Input::ServerUp);
                 self.notify(Notice::Online);
             }
@@ -309,7 +309,7 @@ impl Agent {
                     Err(fault) => Err(fault),
                 };
                 match resumed {
-                    Ok((link, key)) => break Resumption::Up(link.carry(key, to.clone())),
+                    Ok((link, key)) => break Resumption::Up(link, key),
                     Err(Fault::AuthFailed) => break Resumption::Ended,
                     Err(_) => {}
                 }

@@ -24,7 +24,7 @@ mod session_file;
 mod store;
 mod tls;
 
-use std::{fs::File, io::Write as _, process::ExitCode};
+use std::{fs::File, io::Write, process::ExitCode};
 
 use anyhow::Context as _;
 use hither_proto::node::Conn;
@@ -80,5 +80,20 @@ fn start_log() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     // A second start in one process, as in tests, keeps the first log.
-    let _ = log.with_writer(std::io::stderr).try_init();
+    let _ = log.with_writer(|| Log).try_init();
+}
+
+/// Standard error, which is the log file of an agent in the background. A full disk costs the line that
+/// says so, and not the agent.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let _ = std::io::stderr().write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -203,7 +203,12 @@ impl Link {
         let device = SignKey::from_secret(&saved.device);
         let signature = self.channel.sign_resumption(&device, &saved.session);
         let request = Request::Resume { session: saved.session, signature };
-        let (session, ..) = self.welcome(&request, &saved.name).await?;
+        let (session, entry, _) = self.welcome(&request, &saved.name).await?;
+        let me = Identity::from_seed(saved.seed.duplicate());
+        if self.check_own(&entry, &saved.name, &me).is_err() {
+            // Contacts refuse what it shows them; staying lets them find out.
+            tracing::error!("the server shows another identity under this account's name");
+        }
         if session == saved.session {
             Ok(self.channel.session_key(&session, None))
         } else {
@@ -253,10 +258,7 @@ impl Link {
         session: SessionId,
         opaque_key: Option<&Secret<64>>,
     ) -> Result<LoggedIn, Fault> {
-        // A server that shows us another entry than our own shows it to others as well.
-        if entry.verified(name) != Some(identity.public()) {
-            return Err(Fault::ServerIdentityMismatch { host: self.host.host.clone() });
-        }
+        self.check_own(entry, name, &identity)?;
         let session_key = self.channel.session_key(&session, opaque_key);
         let session = SavedSession {
             name: name.clone(),
@@ -268,6 +270,15 @@ impl Link {
             session,
         };
         Ok(LoggedIn { session, session_key, vault: None })
+    }
+
+    /// A server that shows us another entry than our own shows it to others as well.
+    fn check_own(&self, entry: &Entry, name: &Name, me: &Identity) -> Result<(), Fault> {
+        if entry.verified(name) == Some(me.public()) {
+            Ok(())
+        } else {
+            Err(Fault::ServerIdentityMismatch { host: self.host.host.clone() })
+        }
     }
 
     /// Sends the last message of a login and waits to be welcomed.
