@@ -187,9 +187,7 @@ impl Fault {
             | Fault::DiskFull
             | Fault::File { .. }
             | Fault::NoHome => Code::AgentUnavailable,
-            Fault::Output { .. }
-            | Fault::OutputClosed
-            | Fault::Internal { .. } => Code::Internal,
+            Fault::Output { .. } | Fault::OutputClosed | Fault::Internal { .. } => Code::Internal,
             Fault::Interrupted => Code::Interrupted,
             Fault::Agent(report) => report.code,
         }

@@ -15,9 +15,9 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::ServerIdentityMismatch { host } => {
             format!("the server at {host} is not the one its link or an earlier login names")
         }
-        Fault::LogoutUntold { host } => format!(
-            "you are logged out here and every key is wiped, but {host} could not be told"
-        ),
+        Fault::LogoutUntold { host } => {
+            format!("you are logged out here and every key is wiped, but {host} could not be told")
+        }
         Fault::ServerVersion { host } => {
             format!("the server at {host} speaks another version of the protocol")
         }
@@ -82,9 +82,7 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::ServerIdentityMismatch { .. } => {
             "do not enter your password; ask whoever runs the server for its link".into()
         }
-        Fault::LogoutUntold { .. } => {
-            "contacts see you go within half a minute; the next login ends the session there".into()
-        }
+        Fault::LogoutUntold { .. } => "a new login ends the session that is left there".into(),
         Fault::ServerVersion { .. } => "update this program, or ask for the server's update".into(),
         Fault::Unavailable { retry_after_ms } | Fault::RateLimited { retry_after_ms } => {
             format!("try again in {}", wait(Duration::from_millis(*retry_after_ms)))
@@ -314,7 +312,8 @@ pub(crate) fn delivered(to: &str, elapsed_ms: u64, path: &str, remote: Option<&s
     }
 }
 
-pub(crate) const ENDED: &str = "this account has logged in on another machine; log in to bring it back";
+pub(crate) const ENDED: &str =
+    "this account has logged in on another machine; log in to bring it back";
 
 pub(crate) fn queued(to: &str) -> String {
     format!("queued for {to}; it goes out when both are online")

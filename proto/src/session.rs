@@ -5,7 +5,7 @@
 use crate::crypto::{
     derive::{authenticate, derive},
     label::Label,
-    seal::{OneTimeKey, TAG_BYTES},
+    seal::OneTimeKey,
     secret::Secret,
 };
 
@@ -110,11 +110,6 @@ impl Chain {
     }
 }
 
-/// Bytes on the wire of a frame whose plaintext has `plaintext` bytes.
-pub const fn frame_bytes(plaintext: usize) -> usize {
-    HEADER_BYTES + padded_bytes(plaintext + 1) + TAG_BYTES
-}
-
 const fn padded_bytes(bytes: usize) -> usize {
     let mut size = PAD_BYTES_MIN;
     while size < bytes && size < PAD_BYTES_STEP {
@@ -139,6 +134,7 @@ fn unpad(mut padded: Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::seal::TAG_BYTES;
 
     fn pair() -> (Session, Session) {
         let root = Secret::new([1; 32]);
@@ -152,7 +148,7 @@ mod tests {
         for length in [0, 1, 62, 63, 64, 255, 16 * 1024, 64 * 1024] {
             let text = vec![7; length];
             let frame = a.seal(text.clone()).unwrap();
-            assert_eq!(frame.len(), frame_bytes(length));
+            assert_eq!(frame.len(), HEADER_BYTES + padded_bytes(length + 1) + TAG_BYTES);
             assert_eq!(b.open(&frame).unwrap(), text);
             let frame = b.seal(text.clone()).unwrap();
             assert_eq!(a.open(&frame).unwrap(), text);

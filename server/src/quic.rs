@@ -60,8 +60,9 @@ impl HmacKey for ResetKey {
     }
 
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        let genuine = Secret::from_slice(signature)
-            .is_some_and(|signature| signature.matches(authenticate(self.0.expose(), &[data]).expose()));
+        let genuine = Secret::from_slice(signature).is_some_and(|signature| {
+            signature.matches(authenticate(self.0.expose(), &[data]).expose())
+        });
         if genuine { Ok(()) } else { Err(CryptoError) }
     }
 }

@@ -17,7 +17,7 @@ use hither_proto::{
 use tokio::sync::oneshot;
 
 use super::{
-    server::{Carried, Link as Connection},
+    net::{Carried, Link as Connection},
     session_file::SavedSession,
     store::{Store, StoreError},
 };
@@ -38,8 +38,9 @@ pub(super) struct Account {
 
 /// How an attempt at continuing a session came out.
 pub(super) enum Resumption {
-    /// The connection stands. Its frames are carried once the agent has taken it, so that none comes early.
-    Up(Connection, SessionKey),
+    /// The connection stands. Its frames are carried once the agent has taken it, so that none comes
+    /// before the agent knows of it.
+    Up(Box<Connection>, SessionKey),
     /// The server does not know the session any more.
     Ended,
 }
@@ -64,15 +65,13 @@ impl Account {
     /// The account of somebody who has just logged in.
     pub(super) fn log_in(
         saved: SavedSession,
-        vault: Option<(u64, Vault)>,
+        (counter, vault): (u64, Vault),
         folder: &Path,
         rng: &mut Rng,
     ) -> Result<Self, StoreError> {
         let mut store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
-        if let Some((counter, vault)) = vault {
-            let remembered = node::restore(store.remembered()?, counter, vault);
-            store.replace(&remembered)?;
-        }
+        let remembered = node::restore(store.remembered()?, counter, vault);
+        store.replace(&remembered)?;
         let node = start(&saved, &store, rng)?;
         Ok(Self { saved, node, store, server: None, epoch: 0, ended: false, logout: None })
     }
@@ -114,6 +113,11 @@ impl Account {
         let (done, wait) = oneshot::channel();
         self.logout = Some(Logout { challenge, done });
         Some(wait)
+    }
+
+    /// The connection on which a logout was under way is gone.
+    pub(super) fn cut_logout(&mut self) {
+        self.logout = None;
     }
 
     /// Takes a frame if it belongs to the logout exchange. The server proves first that it knows the key

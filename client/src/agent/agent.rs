@@ -3,30 +3,28 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
+use hither_proto::login::SessionKey;
 use hither_proto::{
     crypto::{rng::Rng, secret::Secret},
     node::{Conn, Event, Input, Output},
     time::{Time, UnixTime},
 };
-use hither_proto::login::SessionKey;
-use quinn::Endpoint;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{broadcast, mpsc, oneshot},
+    sync::{
+        broadcast::{self, error::RecvError},
+        mpsc, oneshot,
+    },
 };
 
 use super::{
     ToAgent,
     account::{Account, Resumption},
-    door::Door,
-    endpoint,
-    peers::{Connected, Peers},
-    server::{FromServer, Link},
+    net::{Connected, FromServer, Link, Network, Peers},
     session_file::{self, SavedSession},
     store::StoreError,
 };
@@ -102,8 +100,7 @@ impl Handle {
 /// Everything there is.
 pub(super) struct Agent {
     pub(super) profile: Profile,
-    pub(super) endpoint: Endpoint,
-    pub(super) door: Arc<Door>,
+    pub(super) network: Network,
     pub(super) rng: Rng,
     pub(super) account: Option<Account>,
     pub(super) peers: Peers,
@@ -123,15 +120,14 @@ impl Agent {
         getrandom::fill(&mut seed).context("asking the system for randomness")?;
         let mut rng = Rng::from_seed(Secret::new(seed));
         let cid_key = u64::from_le_bytes(rng.bytes());
-        let (endpoint, door) = endpoint::open(cid_key).context("opening the UDP socket")?;
+        let network = Network::open(cid_key).context("opening the UDP socket")?;
         let (to, inbox) = mpsc::channel(INBOX);
         let (notices, _) = broadcast::channel(EVENTS);
         let handle = Handle { to: to.clone(), notices: notices.clone(), log: profile.log() };
-        let peers = Peers::new(endpoint.clone(), door.clone(), to.clone());
+        let peers = Peers::new(network.clone(), to.clone());
         let mut agent = Self {
             profile: profile.clone(),
-            endpoint,
-            door,
+            network,
             rng,
             account: None,
             peers,
@@ -232,7 +228,7 @@ impl Agent {
                 self.handle(Input::PeerFrame { conn, frame: &frame });
             }
             ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
-            ToAgent::Server { link, what } => self.from_server(link, what),
+            ToAgent::Server { link, what } => self.server_said(link, what),
         }
     }
 
@@ -257,7 +253,7 @@ impl Agent {
         }
     }
 
-    fn from_server(&mut self, link: usize, what: FromServer) {
+    fn server_said(&mut self, link: usize, what: FromServer) {
         let Some(account) = &mut self.account else { return };
         if account.server.as_ref().map(|server| server.link()) != Some(link) {
             return;
@@ -267,6 +263,7 @@ impl Agent {
             FromServer::Frame(body) => self.handle(Input::ServerFrame(&body)),
             FromServer::Gone => {
                 account.server = None;
+                account.cut_logout();
                 let ended = account.ended;
                 self.handle(Input::ServerDown);
                 if !ended {
@@ -297,19 +294,19 @@ impl Agent {
         let Some(account) = &mut self.account else { return };
         account.epoch = epoch;
         let saved = account.saved.duplicate();
-        let (endpoint, door, to) = (self.endpoint.clone(), self.door.clone(), self.to.clone());
+        let (network, to) = (self.network.clone(), self.to.clone());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             let mut pause = RECONNECT_MIN;
             let outcome = loop {
                 let pin = Some(saved.pin.clone());
-                let link = Link::connect(&endpoint, &door, &saved.host, pin).await;
+                let link = Link::connect(&network, &saved.host, pin).await;
                 let resumed = match link {
                     Ok(mut link) => link.resume(&saved).await.map(|key| (link, key)),
                     Err(fault) => Err(fault),
                 };
                 match resumed {
-                    Ok((link, key)) => break Resumption::Up(link, key),
+                    Ok((link, key)) => break Resumption::Up(Box::new(link), key),
                     Err(Fault::AuthFailed) => break Resumption::Ended,
                     Err(_) => {}
                 }
@@ -414,8 +411,9 @@ impl Agent {
 
     async fn leave(mut self) {
         self.uninstall();
-        let _ = tokio::time::timeout(FAREWELL, self.peers.drain()).await;
-        self.endpoint.close(0_u32.into(), b"");
+        // Whoever has not heard by then finds out by itself.
+        let _ = tokio::time::timeout(FAREWELL, self.network.idle()).await;
+        self.network.close();
     }
 
     /// Wipes what lets this machine speak for somebody without a password.
@@ -428,6 +426,23 @@ impl Agent {
     pub(super) fn round_trip(&self, conn: Conn) -> Option<Duration> {
         self.peers.round_trip(conn)
     }
+}
+
+/// Waits until the server can be asked again; false if it cannot by `deadline`.
+pub(super) async fn online(
+    notices: &mut broadcast::Receiver<Notice>,
+    deadline: tokio::time::Instant,
+) -> bool {
+    let online = async {
+        loop {
+            match notices.recv().await {
+                Ok(Notice::Online) | Err(RecvError::Lagged(_)) => return true,
+                Ok(_) => {}
+                Err(RecvError::Closed) => return false,
+            }
+        }
+    };
+    tokio::time::timeout_at(deadline, online).await.unwrap_or(false)
 }
 
 /// This machine's clock.

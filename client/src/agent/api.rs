@@ -34,7 +34,12 @@ pub(super) async fn call(
             "logged_in": handle.call(|agent| Ok(agent.account.is_some())).await?,
         })),
         "agent.shutdown" => {
-            handle.call(|agent| { agent.stopping = true; Ok(()) }).await?;
+            handle
+                .call(|agent| {
+                    agent.stopping = true;
+                    Ok(())
+                })
+                .await?;
             Ok(json!({}))
         }
         "account.register" => {

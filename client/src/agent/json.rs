@@ -1,10 +1,6 @@
 //! How the agent's answers look in JSON.
 
-use hither_proto::{
-    node::ContactView,
-    time::UnixTime,
-    vault::Standing,
-};
+use hither_proto::{node::ContactView, time::UnixTime, vault::Standing};
 use serde_json::{Value, json};
 
 use super::{

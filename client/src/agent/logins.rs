@@ -1,21 +1,20 @@
 //! Registering, logging in and logging out, on behalf of a command.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use hither_proto::{
     crypto::rng::Rng,
     name::{Address, Host, Link as ServerLink, Name, ServerPin},
 };
-use quinn::Endpoint;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{
     account::Account,
-    agent::{Agent, Handle},
-    door::Door,
+    agent::{Agent, Handle, online},
     json, known_servers,
-    server::{Link, LoggedIn},
+    net::{Link, LoggedIn, Network},
 };
 use crate::fault::Fault;
 
@@ -31,8 +30,8 @@ pub(super) async fn register(
 ) -> Result<Value, Fault> {
     let name: Name = user.parse().map_err(|_| Fault::BadName)?;
     let link: ServerLink = link.parse().map_err(|_| Fault::BadLink)?;
-    let Dialling { endpoint, door, rng, .. } = prepare(handle, None).await?;
-    let mut server = Link::connect(&endpoint, &door, &link.server, Some(link.pin)).await?;
+    let Dialling { network, rng, .. } = prepare(handle, None).await?;
+    let mut server = Link::connect(&network, &link.server, Some(link.pin)).await?;
     let logged_in = server.register(rng, &name, link.invite, password).await?;
     install(handle, server, logged_in).await
 }
@@ -52,45 +51,54 @@ pub(super) async fn login(
         Some(link) => Some(link.pin),
         None => known(&dialling.known_servers, &address.server)?,
     };
-    let Dialling { endpoint, door, rng, .. } = dialling;
-    let mut server = Link::connect(&endpoint, &door, &address.server, pin).await?;
+    let Dialling { network, rng, .. } = dialling;
+    let mut server = Link::connect(&network, &address.server, pin).await?;
     let logged_in = server.login(rng, &address.name, password).await?;
     install(handle, server, logged_in).await
 }
 
-/// Logs out: at the server, and then here, where every key is wiped and the agent stops.
+/// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
+/// just being connected to is waited for.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
-    let (address, host, ended, told) = handle
-        .call(|agent| {
-            let mut rng = Rng::from_seed(agent.rng.secret());
-            let account = agent.account()?;
-            let told = account.begin_logout(&mut rng);
-            Ok((account.address(), account.saved.host.clone(), account.ended, told))
-        })
-        .await?;
-    let told = match told {
-        Some(done) => tokio::time::timeout(LOGOUT_PATIENCE, done).await.is_ok_and(|done| done.is_ok()),
-        None => false,
+    let mut notices = handle.notices();
+    let deadline = Instant::now() + LOGOUT_PATIENCE;
+    let told = loop {
+        let done = handle
+            .call(|agent| {
+                let mut rng = Rng::from_seed(agent.rng.secret());
+                let account = agent.account()?;
+                // A session that another login has ended needs no end.
+                Ok(if account.ended { None } else { Some(account.begin_logout(&mut rng)) })
+            })
+            .await?;
+        let Some(done) = done else { break true };
+        match done {
+            Some(done) => match tokio::time::timeout_at(deadline, done).await {
+                Ok(Ok(())) => break true,
+                // The connection has been cut; there may be another soon.
+                Ok(Err(_)) => {}
+                Err(_) => break false,
+            },
+            None if online(&mut notices, deadline).await => {}
+            None => break false,
+        }
     };
-    handle
+    let (address, host) = handle
         .call(|agent| {
+            let account = agent.account()?;
+            let (address, host) = (account.address(), account.saved.host.host.clone());
             agent.uninstall();
             agent.stopping = true;
-            agent.wipe_session()
+            agent.wipe_session()?;
+            Ok((address, host))
         })
         .await?;
-    // A session that another login has ended needs no end.
-    if told || ended {
-        Ok(json!({ "account": address }))
-    } else {
-        Err(Fault::LogoutUntold { host: host.host })
-    }
+    if told { Ok(json!({ "account": address })) } else { Err(Fault::LogoutUntold { host }) }
 }
 
 /// What a login needs of the agent.
 struct Dialling {
-    endpoint: Endpoint,
-    door: Arc<Door>,
+    network: Network,
     rng: Rng,
     known_servers: PathBuf,
 }
@@ -108,8 +116,7 @@ async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, 
                 }
             }
             Ok(Dialling {
-                endpoint: agent.endpoint.clone(),
-                door: agent.door.clone(),
+                network: agent.network.clone(),
                 rng: Rng::from_seed(agent.rng.secret()),
                 known_servers: known_servers_path(agent),
             })

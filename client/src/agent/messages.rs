@@ -87,7 +87,12 @@ pub(super) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
         Outcome::Changed => {
             let name = to.to_string();
             // Nothing was sent, and nothing will be behind the person's back.
-            handle.call(move |agent| { agent.account()?.node.cancel(&to, id); Ok(()) }).await?;
+            handle
+                .call(move |agent| {
+                    agent.account()?.node.cancel(&to, id);
+                    Ok(())
+                })
+                .await?;
             Err(Fault::IdentityChanged { name })
         }
         // Some notices were missed; the disk knows.
@@ -150,17 +155,11 @@ pub(super) async fn unread(handle: &Handle, what: Receive) -> Result<Value, Faul
 
 /// Tells what is unread, or everything after a cursor, and then whatever comes, until `max` or until
 /// nobody listens.
-pub(super) async fn subscribe(
-    handle: &Handle,
-    peer: &Peer,
-    what: Receive,
-) -> Result<Value, Fault> {
+pub(super) async fn subscribe(handle: &Handle, peer: &Peer, what: Receive) -> Result<Value, Fault> {
     let since = what.since.as_deref().map(cursor).transpose()?;
     let mut notices = handle.notices();
     let from = match what.from {
-        Some(from) => {
-            Some(handle.call(move |agent| resolve(agent.account()?, &from)).await?)
-        }
+        Some(from) => Some(handle.call(move |agent| resolve(agent.account()?, &from)).await?),
         None => handle.call(|agent| agent.account().map(|_| None)).await?,
     };
     let (handle, mut peer) = (handle.clone(), peer.clone());

@@ -8,21 +8,16 @@ mod account;
 #[allow(clippy::module_inception)]
 mod agent;
 mod api;
-mod door;
-mod endpoint;
-mod frames;
 mod json;
 mod known_servers;
 mod lock;
 mod logins;
 mod messages;
-mod peers;
+mod net;
 mod people;
 mod rpc;
-mod server;
 mod session_file;
 mod store;
-mod tls;
 
 use std::{fs::File, io::Write, process::ExitCode};
 
@@ -37,7 +32,7 @@ enum ToAgent {
     /// A command wants something done.
     Call(Call),
     /// A direct connection stands.
-    Connected(peers::Connected),
+    Connected(net::Connected),
     /// A peer has closed, or has been cut off.
     PeerClosed(Conn),
     /// A peer has sent a frame.
@@ -45,7 +40,7 @@ enum ToAgent {
     /// A session has been continued at the server, or cannot be.
     Resumed { epoch: u64, outcome: account::Resumption },
     /// Something has come down the connection to the server with this number.
-    Server { link: usize, what: server::FromServer },
+    Server { link: usize, what: net::FromServer },
 }
 
 /// Runs the agent of `profile` until it is told to stop. `ready` is written to once commands can connect.

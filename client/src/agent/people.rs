@@ -15,7 +15,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
     account::Account,
-    agent::{Agent, Handle, Notice},
+    agent::{Agent, Handle, Notice, online},
     json,
     store::StoreError,
 };
@@ -89,8 +89,7 @@ pub(super) async fn do_with(handle: &Handle, name: String, doing: Doing) -> Resu
         match ask(handle, &mut notices, name.clone(), doing).await? {
             Asked::Done(answer) => return Ok(answer),
             Asked::ServerGone(fault) => {
-                let online = online(&mut notices);
-                if tokio::time::timeout_at(deadline, online).await.is_err() {
+                if !online(&mut notices, deadline).await {
                     return Err(fault);
                 }
             }
@@ -225,10 +224,7 @@ fn with_log(agent: &Agent) -> Result<(&Account, std::path::PathBuf), Fault> {
     Ok((account, agent.profile.log()))
 }
 
-async fn answer(
-    notices: &mut Receiver<Notice>,
-    request: RequestId,
-) -> Option<Result<(), Refused>> {
+async fn answer(notices: &mut Receiver<Notice>, request: RequestId) -> Option<Result<(), Refused>> {
     loop {
         match notices.recv().await {
             Ok(Notice::Node(Event::Answered(answered, result))) if answered == request => {
@@ -237,17 +233,6 @@ async fn answer(
             Ok(_) => {}
             // The answer may be among what was missed; nothing can be said of it then.
             Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
-        }
-    }
-}
-
-async fn online(notices: &mut Receiver<Notice>) {
-    loop {
-        match notices.recv().await {
-            Ok(Notice::Online) | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            // The agent is stopping; the deadline of whoever waits passes.
-            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

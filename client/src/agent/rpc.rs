@@ -1,9 +1,6 @@
 //! The agent's socket: JSON-RPC 2.0, one object a line, for programs of the same user only.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    sync::Arc,
-};
+use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::{

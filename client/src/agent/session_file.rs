@@ -104,8 +104,7 @@ impl SavedSession {
         let bytes = Zeroizing::new(wire::encode(&on_disk));
         let draft = path.with_extension("new");
         wipe(&draft)?;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&draft, path)?;

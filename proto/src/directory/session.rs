@@ -271,7 +271,7 @@ impl Session {
                 if !self.channel.verifies_resumption(device, &session, &signature) {
                     return self.refuse_and_close(Refusal::AuthFailed, None);
                 }
-                self.perform(Task::ResumeSession { name: name.clone() });
+                self.perform(Task::ResumeSession { name: name.clone(), session });
                 self.state = State::Resuming { session, signature, name: Some(name) };
             }
             (State::Resuming { session, name: Some(name), .. }, Outcome::Opened(account)) => {

@@ -62,10 +62,13 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
-    /// Loads the account of a session that is being resumed: [`Outcome::Opened`].
+    /// Loads the account of a session that is being resumed: [`Outcome::Opened`], or
+    /// [`Outcome::Resumable`] with nobody if the session has been ended in the meantime.
     ResumeSession {
         /// Whose.
         name: Name,
+        /// Which.
+        session: SessionId,
     },
     /// Stores a note and the consent it stands for: [`Outcome::NoteSent`].
     ///

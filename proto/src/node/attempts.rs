@@ -77,10 +77,16 @@ impl Node {
             && (self.changed.contains_key(name)
                 || self.queues.get(name).is_some_and(|queue| !queue.is_empty()))
             && self.present.contains_key(name)
-            && !self.paths.contains_key(name)
+            && !self.has_sound_path(name)
             && self.is_friend(name)
             && !self.attempts.values().any(|attempt| attempt.name == *name)
             && self.attempts.len() < INTRODUCTIONS_MAX
+    }
+
+    /// Whether there is a path, and no reason to believe that the other end has forgotten it.
+    fn has_sound_path(&self, name: &Name) -> bool {
+        let peer = self.paths.get(name).and_then(|conn| self.peers.get(conn));
+        peer.is_some_and(|peer| !peer.doubted)
     }
 
     pub(super) fn seek_paths(&mut self, now: Time) {
@@ -236,8 +242,14 @@ impl Node {
                     let name = attempt.name.clone();
                     self.attempts.remove(&id);
                     self.close_door(id, Some(link.conn));
-                    let peer =
-                        Peer { name, attempt: id, remote: link.remote, session, proven: false };
+                    let peer = Peer {
+                        name,
+                        attempt: id,
+                        remote: link.remote,
+                        session,
+                        proven: false,
+                        doubted: false,
+                    };
                     self.establish(now, link.conn, peer);
                 } else {
                     attempt.sessions.insert(link.conn, (session, link.remote));
@@ -263,7 +275,7 @@ impl Node {
         }
         self.attempts.remove(&id);
         self.close_door(id, Some(conn));
-        let peer = Peer { name, attempt: id, remote, session, proven: true };
+        let peer = Peer { name, attempt: id, remote, session, proven: true, doubted: false };
         self.establish(now, conn, peer);
         true
     }

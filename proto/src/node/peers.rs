@@ -27,6 +27,9 @@ pub(super) struct Peer {
     /// Whether a frame of theirs has opened, which proves that they are on the other end of this very
     /// connection.
     pub(super) proven: bool,
+    /// Whether they have come online anew since they last said anything here: perhaps from another
+    /// process, which knows nothing of this connection.
+    pub(super) doubted: bool,
 }
 
 impl Peer {
@@ -74,6 +77,7 @@ impl Node {
         self.store(Change::Queued { to: to.clone(), text });
         if self.paths.contains_key(to) {
             self.flush(now, to);
+            self.seek_path(now, to);
         } else if !self.server_up {
             self.event(Event::Held(to.clone(), Hold::ServerGone));
         } else if !self.present.contains_key(to) {
@@ -134,6 +138,7 @@ impl Node {
         let name = peer.name.clone();
         let content = Peer::open(&mut peer.session, frame);
         peer.proven |= content.is_ok();
+        peer.doubted &= content.is_err();
         match content {
             Ok(Content::Hello) => {}
             Ok(Content::Text(Text { id, sent_at, text })) if text.len() <= TEXT_BYTES_MAX => {

@@ -88,6 +88,10 @@ impl Node {
         if online {
             let known = self.present.insert(name.clone(), ()).is_some();
             self.retries.remove(&name);
+            let path = self.paths.get(&name);
+            if let Some(peer) = path.and_then(|conn| self.peers.get_mut(conn)) {
+                peer.doubted = true;
+            }
             if !known && !reachable {
                 self.event(Event::Presence(name.clone(), true));
             }

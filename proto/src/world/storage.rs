@@ -116,7 +116,10 @@ impl Storage {
                 self.opened(&name)
             }
             Task::PutVault { name, vault } => self.put_vault(&name, vault),
-            Task::ResumeSession { name } => self.opened(&name),
+            Task::ResumeSession { session, .. } if !self.sessions.contains_key(&session) => {
+                Outcome::Resumable(None)
+            }
+            Task::ResumeSession { name, .. } => self.opened(&name),
             Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
             Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
             Task::StartLogin { name, ke1, context } => {

@@ -77,8 +77,16 @@ pub(super) fn find_session(database: &Connection, session: &SessionId) -> Result
     found.query_row([session], read).optional().map(Outcome::Resumable)
 }
 
-pub(super) fn resume_session(database: &Connection, name: &Name) -> Result<Outcome> {
-    load(database, name)
+pub(super) fn resume_session(
+    database: &Connection,
+    name: &Name,
+    session: &SessionId,
+) -> Result<Outcome> {
+    // A login elsewhere may have ended it since its device was looked up.
+    match find_session(database, session)? {
+        Outcome::Resumable(Some((owner, _))) if owner == *name => load(database, name),
+        _ => Ok(Outcome::Resumable(None)),
+    }
 }
 
 pub(super) fn end_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
@@ -240,7 +248,11 @@ mod tests {
         assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
         let logins = |text| credentials(&database, &name(text)).unwrap().unwrap().logins;
         assert_eq!((logins("alice"), logins("bob")), (2, 0));
-        assert_eq!(opened(resume_session(&database, &name("bob")).unwrap()).entry, entry_of("bob"));
+        let resumed = |text, id| resume_session(&database, &name(text), &[id; 16]).unwrap();
+        assert_eq!(opened(resumed("bob", 2)).entry, entry_of("bob"));
+        // A login elsewhere came between looking the session up and loading the account.
+        assert!(matches!(resumed("alice", 3), Outcome::Resumable(None)));
+        assert!(matches!(resumed("alice", 2), Outcome::Resumable(None)));
     }
 
     #[test]
@@ -270,7 +282,8 @@ mod tests {
         ] {
             assert!(matches!(put(&conflict), Outcome::Conflict));
         }
-        let stored = opened(resume_session(&database, &name("alice")).unwrap()).vault;
+        let stored = resume_session(&database, &name("alice"), &[1; 16]).unwrap();
+        let stored = opened(stored).vault;
         assert_eq!(stored, second);
         let nobody = put_vault(&database, &name("bob"), &vault(1, b"")).unwrap();
         assert!(matches!(nobody, Outcome::Conflict));
@@ -292,6 +305,6 @@ mod tests {
         register(&database, "alice", 1);
         database.execute("UPDATE account SET entry = x'00'", []).unwrap();
         assert!(entry(&database, &name("alice")).is_err());
-        assert!(resume_session(&database, &name("alice")).is_err());
+        assert!(resume_session(&database, &name("alice"), &[1; 16]).is_err());
     }
 }

@@ -125,7 +125,9 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
             accounts::open_session(database, &name, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
-        Task::ResumeSession { name } => accounts::resume_session(database, &name),
+        Task::ResumeSession { name, session } => {
+            accounts::resume_session(database, &name, &session)
+        }
         Task::SendNote { from, to, kind, note } => {
             contacts::send_note(database, &from, &to, kind, &note, now)
         }

@@ -165,6 +165,25 @@ fn a_new_path_takes_the_place_of_one_that_the_other_end_has_lost() {
 }
 
 #[test]
+fn a_path_whose_other_end_was_killed_is_replaced_with_the_next_text() {
+    let mut world = World::of_friends(14, &["alice", "bob"]);
+    world.send("bob", "alice", "1");
+    world.vanish("alice");
+    world.run();
+    world.resume("alice");
+    world.run();
+    // Bob's end of the dead path still stands, for all that bob can tell.
+    assert_eq!(world.count("bob", &Event::PathDown(name("alice"))), 0);
+    world.send("bob", "alice", "2");
+    assert_eq!(world.texts("alice"), ["1", "2"]);
+    assert_eq!((world.connections("alice"), world.connections("bob")), (1, 1));
+    // Nothing is sought while the path proves to be sound.
+    world.send("alice", "bob", "3");
+    world.send("bob", "alice", "4");
+    assert_eq!(world.count("bob", &Event::PathDown(name("alice"))), 1);
+}
+
+#[test]
 fn there_but_not_reachable_is_said_and_tried_again() {
     let mut world = World::of_friends(5, &["alice", "bob"]);
     world.direct = false;

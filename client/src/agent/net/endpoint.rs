@@ -35,27 +35,46 @@ const PEER_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EndpointError {
+pub(in crate::agent) enum EndpointError {
     #[error("a UDP socket could not be opened")]
     Socket(#[from] io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// Opens the socket and the endpoint, and the door in front of them. `cid_key` is random.
-pub(super) fn open(cid_key: u64) -> Result<(Endpoint, Arc<Door>), EndpointError> {
-    let door = Arc::new(Door::new(cid_key));
-    let runtime = Arc::new(TokioRuntime);
-    let socket = runtime.wrap_udp_socket(socket()?)?;
-    let mut config = EndpointConfig::default();
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
-    let guarded = Arc::new(Guarded { socket, door: door.clone() });
-    // Every connection that is accepted brings the configuration of its own attempt; this one only makes
-    // the endpoint listen.
-    let listening = peer_server(ThrowAway::generate()?.accept()?);
-    let endpoint =
-        Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
-    Ok((endpoint, door))
+/// The socket, the endpoint on it and the door in front of it. Clones are the same one.
+#[derive(Clone)]
+pub(in crate::agent) struct Network {
+    pub(super) endpoint: Endpoint,
+    pub(super) door: Arc<Door>,
+}
+
+impl Network {
+    /// Opens the socket. `cid_key` is random.
+    pub(in crate::agent) fn open(cid_key: u64) -> Result<Self, EndpointError> {
+        let door = Arc::new(Door::new(cid_key));
+        let runtime = Arc::new(TokioRuntime);
+        let socket = runtime.wrap_udp_socket(socket()?)?;
+        let mut config = EndpointConfig::default();
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+        let guarded = Arc::new(Guarded { socket, door: door.clone() });
+        // Every connection that is accepted brings the configuration of its own attempt; this one only
+        // makes the endpoint listen.
+        let listening = peer_server(ThrowAway::generate()?.accept()?);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
+        Ok(Self { endpoint, door })
+    }
+
+    /// Waits until every connection has been closed, and the other ends know.
+    pub(in crate::agent) async fn idle(&self) {
+        self.endpoint.wait_idle().await;
+    }
+
+    /// Closes every connection that is left.
+    pub(in crate::agent) fn close(&self) {
+        self.endpoint.close(0_u32.into(), b"");
+    }
 }
 
 /// The configuration of the door of one attempt.

@@ -25,7 +25,7 @@ pub(super) const NO_NAME: &str = "hither";
 
 /// Why a configuration could not be made: a bug of ours or a broken installation.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(in crate::agent) enum TlsError {
     #[error("a throw-away certificate could not be made")]
     Certificate(#[from] rcgen::Error),
     #[error("the TLS configuration is not usable")]
@@ -108,8 +108,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-type WantsClientCert =
-    rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+type WantsClientCert = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
 
 fn client(
     provider: Arc<CryptoProvider>,

@@ -15,16 +15,17 @@ use hither_proto::{
     ticket::AttemptId,
     wire::server::{Candidate, Door as TheirDoor},
 };
-use quinn::{ClientConfig, Connection, ConnectionId, Endpoint, ServerConfig};
+use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    ToAgent,
-    door::{Door, Opened, plain},
-    endpoint, frames,
+    door::{Opened, plain},
+    endpoint::{self, Network},
+    frames,
     tls::{NO_NAME, ThrowAway, TlsError},
 };
+use crate::agent::ToAgent;
 
 /// When a candidate is dialled again, counted from the first dial. A dial that arrives before the other
 /// end's address translator has opened is lost, and QUIC alone would wait a second.
@@ -42,18 +43,18 @@ const REDIAL: [Duration; 7] = [
 const OUTBOX_FRAMES: usize = 1024;
 
 /// A connection that stands, before the agent has given it a number.
-pub(super) struct Connected {
-    pub(super) attempt: AttemptId,
-    pub(super) connection: Connection,
-    pub(super) exporter: [u8; 32],
-    pub(super) certificate: [u8; 32],
+pub(in crate::agent) struct Connected {
+    pub(in crate::agent) attempt: AttemptId,
+    pub(in crate::agent) connection: Connection,
+    pub(in crate::agent) exporter: [u8; 32],
+    pub(in crate::agent) certificate: [u8; 32],
     /// Keeps the door open for a connection that we dialled, until it is adopted.
     _opened: Option<Opened>,
 }
 
 impl Connected {
     /// Where the other end is.
-    pub(super) fn remote(&self) -> SocketAddr {
+    pub(in crate::agent) fn remote(&self) -> SocketAddr {
         plain(self.connection.remote_address())
     }
 
@@ -68,9 +69,8 @@ impl Connected {
 }
 
 /// Every door, dial and connection of the agent.
-pub(super) struct Peers {
-    endpoint: Endpoint,
-    door: Arc<Door>,
+pub(in crate::agent) struct Peers {
+    network: Network,
     to: mpsc::Sender<ToAgent>,
     attempts: HashMap<AttemptId, Attempt>,
     connections: HashMap<Conn, Carried>,
@@ -94,16 +94,16 @@ type Answers = Arc<Mutex<HashMap<AttemptId, Arc<ServerConfig>>>>;
 
 impl Peers {
     /// Nobody yet; knocks are answered from now on.
-    pub(super) fn new(endpoint: Endpoint, door: Arc<Door>, to: mpsc::Sender<ToAgent>) -> Self {
+    pub(in crate::agent) fn new(network: Network, to: mpsc::Sender<ToAgent>) -> Self {
         let answers = Answers::default();
-        tokio::spawn(answer(endpoint.clone(), door.clone(), answers.clone(), to.clone()));
+        tokio::spawn(answer(network.clone(), answers.clone(), to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
-        Self { endpoint, door, to, attempts, connections, answers, next: 0 }
+        Self { network, to, attempts, connections, answers, next: 0 }
     }
 
     /// Opens the door of an attempt: its certificate's hash, and where it can be found. `towards` is
     /// the server, whose route tells which of this machine's addresses is in use.
-    pub(super) fn open_door(
+    pub(in crate::agent) fn open_door(
         &mut self,
         attempt: AttemptId,
         knock: KnockKey,
@@ -113,16 +113,16 @@ impl Peers {
         let hash = certificate.hash;
         let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
         self.answers().insert(attempt, answer);
-        self.door.arm(attempt, knock);
+        self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
         let here = towards.map(plain).and_then(endpoint::local_address_towards);
-        let port = self.endpoint.local_addr().map(|address| address.port());
+        let port = self.network.endpoint.local_addr().map(|address| address.port());
         let candidate = here.zip(port.ok()).map(|(ip, port)| Candidate((ip, port).into()));
         Ok((hash, candidate.into_iter().collect()))
     }
 
     /// Dials every candidate of the other end's door, again and again, until the door is closed.
-    pub(super) fn dial(&mut self, attempt: AttemptId, theirs: TheirDoor, mut rng: Rng) {
+    pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, theirs: TheirDoor, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
         let Ok(tls) = open.certificate.dial(theirs.certificate) else { return };
         let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
@@ -135,8 +135,7 @@ impl Peers {
                 config.transport_config(transport.clone());
                 config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
                 let dial = Dial {
-                    endpoint: self.endpoint.clone(),
-                    door: self.door.clone(),
+                    network: self.network.clone(),
                     to: self.to.clone(),
                     attempt,
                     address: candidate.0,
@@ -150,10 +149,10 @@ impl Peers {
     }
 
     /// Ends an attempt. Its connections are closed but for `keep`.
-    pub(super) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
+    pub(in crate::agent) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
         self.attempts.remove(&attempt);
         self.answers().remove(&attempt);
-        self.door.disarm(attempt);
+        self.network.door.disarm(attempt);
         let of_attempt = |(conn, carried): (&Conn, &Carried)| {
             (carried.attempt == attempt && Some(*conn) != keep).then_some(*conn)
         };
@@ -162,13 +161,13 @@ impl Peers {
     }
 
     /// Gives a connection its number, and carries its frames from now on.
-    pub(super) fn adopt(&mut self, connected: &Connected) -> Conn {
+    pub(in crate::agent) fn adopt(&mut self, connected: &Connected) -> Conn {
         let conn = Conn(self.next);
         self.next += 1;
         let (frames, outbox) = mpsc::channel(OUTBOX_FRAMES);
         let connection = connected.connection.clone();
         tokio::spawn(write(connection.clone(), outbox));
-        let opened = self.door.open(connection.remote_address());
+        let opened = self.network.door.open(connection.remote_address());
         tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
         let carried = Carried { attempt: connected.attempt, connection, frames };
         self.connections.insert(conn, carried);
@@ -176,7 +175,7 @@ impl Peers {
     }
 
     /// Sends a frame. A peer that takes nothing for so long is given up.
-    pub(super) fn send(&mut self, conn: Conn, frame: Vec<u8>) {
+    pub(in crate::agent) fn send(&mut self, conn: Conn, frame: Vec<u8>) {
         if let Some(carried) = self.connections.get(&conn)
             && carried.frames.try_send(frame).is_err()
         {
@@ -185,31 +184,26 @@ impl Peers {
     }
 
     /// Closes a connection once what was sent on it before has left.
-    pub(super) fn close(&mut self, conn: Conn) {
+    pub(in crate::agent) fn close(&mut self, conn: Conn) {
         // The writer ends the stream and then the connection when nobody can send to it any more.
         self.connections.remove(&conn);
     }
 
     /// Closes every connection and door.
-    pub(super) fn close_all(&mut self) {
+    pub(in crate::agent) fn close_all(&mut self) {
         let attempts: Vec<_> = self.attempts.keys().copied().collect();
         attempts.into_iter().for_each(|attempt| self.close_door(attempt, None));
         self.connections.clear();
     }
 
     /// The connection is gone.
-    pub(super) fn gone(&mut self, conn: Conn) {
+    pub(in crate::agent) fn gone(&mut self, conn: Conn) {
         self.connections.remove(&conn);
     }
 
     /// The round trip on a connection.
-    pub(super) fn round_trip(&self, conn: Conn) -> Option<Duration> {
+    pub(in crate::agent) fn round_trip(&self, conn: Conn) -> Option<Duration> {
         self.connections.get(&conn).map(|carried| carried.connection.rtt())
-    }
-
-    /// Waits until everything that was sent has left, for a moment.
-    pub(super) async fn drain(&self) {
-        self.endpoint.wait_idle().await;
     }
 
     fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Arc<ServerConfig>>> {
@@ -218,12 +212,8 @@ impl Peers {
 }
 
 /// Answers whoever knocks at an armed door, and ignores everybody else.
-async fn answer(
-    endpoint: Endpoint,
-    door: Arc<Door>,
-    answers: Answers,
-    to: mpsc::Sender<ToAgent>,
-) {
+async fn answer(network: Network, answers: Answers, to: mpsc::Sender<ToAgent>) {
+    let Network { endpoint, door } = network;
     while let Some(incoming) = endpoint.accept().await {
         let attempt = door.attempt(&incoming.orig_dst_cid());
         let config = attempt.and_then(|attempt| {
@@ -247,8 +237,7 @@ async fn answer(
 
 /// One dial of one candidate.
 struct Dial {
-    endpoint: Endpoint,
-    door: Arc<Door>,
+    network: Network,
     to: mpsc::Sender<ToAgent>,
     attempt: AttemptId,
     address: SocketAddr,
@@ -256,8 +245,9 @@ struct Dial {
 
 impl Dial {
     async fn run(self, config: ClientConfig) {
-        let opened = self.door.open(self.address);
-        let Ok(connecting) = self.endpoint.connect_with(config, self.address, NO_NAME) else {
+        let Network { endpoint, door } = self.network;
+        let opened = door.open(self.address);
+        let Ok(connecting) = endpoint.connect_with(config, self.address, NO_NAME) else {
             return;
         };
         if let Ok(Ok(connection)) = tokio::time::timeout(ATTEMPT_TIMEOUT, connecting).await {

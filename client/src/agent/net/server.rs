@@ -1,10 +1,6 @@
 //! The connection to the server: making it, logging in on it, and carrying frames both ways.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hither_proto::{
     crypto::{
@@ -24,12 +20,17 @@ use hither_proto::{
         server::{Refusal, Reply, Request, SessionId},
     },
 };
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionError, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc, task};
 use zeroize::Zeroizing;
 
-use super::{ToAgent, door::{Door, Opened}, endpoint, frames, session_file::SavedSession, tls};
+use super::{
+    door::Opened,
+    endpoint::{self, Network},
+    frames, tls,
+};
+use crate::agent::{ToAgent, session_file::SavedSession};
 use crate::fault::Fault;
 
 /// How long a server may take to answer anything.
@@ -42,7 +43,7 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 const OUTBOX_FRAMES: usize = 1024;
 
 /// A connection to a server on which nobody has logged in yet, or somebody has.
-pub(super) struct Link {
+pub(in crate::agent) struct Link {
     host: Host,
     connection: Connection,
     send: SendStream,
@@ -52,32 +53,31 @@ pub(super) struct Link {
 }
 
 /// What a login gives, beside the connection.
-pub(super) struct LoggedIn {
-    pub(super) session: SavedSession,
-    pub(super) session_key: SessionKey,
-    /// The vault and its version; after a login with a password only.
-    pub(super) vault: Option<(u64, Vault)>,
+pub(in crate::agent) struct LoggedIn {
+    pub(in crate::agent) session: SavedSession,
+    pub(in crate::agent) session_key: SessionKey,
+    /// The vault, and which version of it this is.
+    pub(in crate::agent) vault: (u64, Vault),
 }
 
 /// A logged-in connection whose frames are being carried.
-pub(super) struct Carried {
-    pub(super) session_key: SessionKey,
-    pub(super) remote: SocketAddr,
+pub(in crate::agent) struct Carried {
+    pub(in crate::agent) session_key: SessionKey,
+    pub(in crate::agent) remote: SocketAddr,
     connection: Connection,
     frames: mpsc::Sender<Vec<u8>>,
 }
 
 /// What comes down a carried connection.
-pub(super) enum FromServer {
+pub(in crate::agent) enum FromServer {
     Frame(Vec<u8>),
     Gone,
 }
 
 impl Link {
     /// Connects to the first address of `host` that answers. If `expected` is given, only that server.
-    pub(super) async fn connect(
-        endpoint: &Endpoint,
-        door: &Arc<Door>,
+    pub(in crate::agent) async fn connect(
+        network: &Network,
         host: &Host,
         expected: Option<ServerPin>,
     ) -> Result<Self, Fault> {
@@ -92,10 +92,10 @@ impl Link {
         let config = config.map_err(|_| unreachable())?;
         let mut dials = task::JoinSet::new();
         for (at, address) in (0..).zip(addresses) {
-            let (endpoint, door, config) = (endpoint.clone(), door.clone(), config.clone());
+            let (network, config) = (network.clone(), config.clone());
             dials.spawn(async move {
                 tokio::time::sleep(NEXT_ADDRESS * at).await;
-                dial(&endpoint, door, config, address).await
+                dial(&network, config, address).await
             });
         }
         let mut fault = unreachable();
@@ -126,12 +126,12 @@ impl Link {
     }
 
     /// The server's pin, as the connection proved it.
-    pub(super) const fn pin(&self) -> &ServerPin {
+    pub(in crate::agent) const fn pin(&self) -> &ServerPin {
         &self.channel.pin
     }
 
     /// Creates an account, and a fresh identity for it.
-    pub(super) async fn register(
+    pub(in crate::agent) async fn register(
         &mut self,
         mut rng: Rng,
         name: &Name,
@@ -165,12 +165,16 @@ impl Link {
             invite,
         };
         let (session, entry, _) = self.welcome(&request, name).await?;
-        self.logged_in(name, identity, &entry, vault_key, device, session, None)
-            .map(|logged_in| LoggedIn { vault: Some((1, vault)), ..logged_in })
+        self.check_own(&entry, name, &identity)?;
+        Ok(LoggedIn {
+            session_key: self.channel.session_key(&session, None),
+            session: self.saved(name, &identity, &vault_key, device, session),
+            vault: (1, vault),
+        })
     }
 
     /// Logs in with a password, which brings the identity back.
-    pub(super) async fn login(
+    pub(in crate::agent) async fn login(
         &mut self,
         mut rng: Rng,
         name: &Name,
@@ -193,13 +197,19 @@ impl Link {
         let vault_key = VaultKey::from_export_key(&keys.export_key, name);
         let (counter, vault) = vault_key.open(name, &vault).map_err(|_| self.nonsense())?;
         let identity = Identity::from_seed(vault.seed.duplicate());
-        let opaque_key = keys.session_key.as_ref();
-        self.logged_in(name, identity, &entry, vault_key, device, session, opaque_key)
-            .map(|logged_in| LoggedIn { vault: Some((counter, vault)), ..logged_in })
+        self.check_own(&entry, name, &identity)?;
+        Ok(LoggedIn {
+            session_key: self.channel.session_key(&session, keys.session_key.as_ref()),
+            session: self.saved(name, &identity, &vault_key, device, session),
+            vault: (counter, vault),
+        })
     }
 
     /// Continues a session of this machine, without a password.
-    pub(super) async fn resume(&mut self, saved: &SavedSession) -> Result<SessionKey, Fault> {
+    pub(in crate::agent) async fn resume(
+        &mut self,
+        saved: &SavedSession,
+    ) -> Result<SessionKey, Fault> {
         let device = SignKey::from_secret(&saved.device);
         let signature = self.channel.sign_resumption(&device, &saved.session);
         let request = Request::Resume { session: saved.session, signature };
@@ -217,7 +227,11 @@ impl Link {
     }
 
     /// Carries frames from now on: up through the returned [`Carried`], down to the agent.
-    pub(super) fn carry(self, session_key: SessionKey, to: mpsc::Sender<ToAgent>) -> Carried {
+    pub(in crate::agent) fn carry(
+        self,
+        session_key: SessionKey,
+        to: mpsc::Sender<ToAgent>,
+    ) -> Carried {
         let Self { connection, mut send, mut receive, opened, .. } = self;
         let (frames, mut outbox) = mpsc::channel::<Vec<u8>>(OUTBOX_FRAMES);
         let remote = connection.remote_address();
@@ -248,19 +262,16 @@ impl Link {
         Carried { session_key, remote, connection, frames }
     }
 
-    fn logged_in(
+    /// What this machine keeps of a login, so that it can go on without a password.
+    fn saved(
         &self,
         name: &Name,
-        identity: Identity,
-        entry: &Entry,
-        vault_key: VaultKey,
+        identity: &Identity,
+        vault_key: &VaultKey,
         device: Secret<32>,
         session: SessionId,
-        opaque_key: Option<&Secret<64>>,
-    ) -> Result<LoggedIn, Fault> {
-        self.check_own(entry, name, &identity)?;
-        let session_key = self.channel.session_key(&session, opaque_key);
-        let session = SavedSession {
+    ) -> SavedSession {
+        SavedSession {
             name: name.clone(),
             host: self.host.clone(),
             pin: self.channel.pin.clone(),
@@ -268,8 +279,7 @@ impl Link {
             vault_key: vault_key.secret().duplicate(),
             device,
             session,
-        };
-        Ok(LoggedIn { session, session_key, vault: None })
+        }
     }
 
     /// A server that shows us another entry than our own shows it to others as well.
@@ -315,31 +325,31 @@ impl Link {
 
 impl Carried {
     /// Which connection this is.
-    pub(super) fn link(&self) -> usize {
+    pub(in crate::agent) fn link(&self) -> usize {
         self.connection.stable_id()
     }
 
     /// Sends a frame's body. A server that takes nothing for so long is given up.
-    pub(super) fn send(&self, body: Vec<u8>) {
+    pub(in crate::agent) fn send(&self, body: Vec<u8>) {
         if self.frames.try_send(body).is_err() {
             self.close();
         }
     }
 
     /// Ends the connection.
-    pub(super) fn close(&self) {
+    pub(in crate::agent) fn close(&self) {
         self.connection.close(0_u32.into(), b"");
     }
 }
 
 async fn dial(
-    endpoint: &Endpoint,
-    door: Arc<Door>,
+    network: &Network,
     config: ClientConfig,
     address: SocketAddr,
 ) -> Result<(Connection, Opened), Option<String>> {
-    let opened = door.open(address);
-    let connecting = endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| None)?;
+    let opened = network.door.open(address);
+    let connecting =
+        network.endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| None)?;
     let connected = tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| None)?;
     let connection = connected.map_err(|error| match error {
         ConnectionError::TransportError(error) => Some(error.reason),
@@ -371,8 +381,6 @@ fn refused(why: Refusal, retry_after_ms: Option<u64>, name: &Name, host: &Host) 
         Refusal::RateLimited => Fault::RateLimited { retry_after_ms },
         Refusal::RegistrationClosed => Fault::RegistrationClosed,
         Refusal::Unavailable => Fault::Unavailable { retry_after_ms },
-        Refusal::Conflict | Refusal::Unexpected => {
-            Fault::ServerVersion { host: host.host.clone() }
-        }
+        Refusal::Conflict | Refusal::Unexpected => Fault::ServerVersion { host: host.host.clone() },
     }
 }

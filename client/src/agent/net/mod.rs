@@ -1,0 +1,13 @@
+//! The network as the agent sees it: one socket behind a door, a connection to the server, and direct
+//! connections to peers. Nothing outside this folder knows that it is QUIC.
+
+mod door;
+mod endpoint;
+mod frames;
+mod peers;
+mod server;
+mod tls;
+
+pub(super) use endpoint::Network;
+pub(super) use peers::{Connected, Peers};
+pub(super) use server::{Carried, FromServer, Link, LoggedIn};
