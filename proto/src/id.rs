@@ -2,14 +2,17 @@
 
 use std::{fmt, str::FromStr};
 
+use minicbor::{Decode, Encode};
+
 use crate::{crypto::rng::Rng, time::UnixTime};
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LETTERS: usize = 26;
 
 /// A message id, in the layout and spelling of a ULID: 48 bits of time, 80 of chance.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct MessageId(pub [u8; 16]);
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cbor(transparent)]
+pub struct MessageId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
 
 /// A text that is no message id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -68,23 +71,6 @@ fn from_ulid(text: &str) -> Result<MessageId, NotAnId> {
         value = value << 5 | digit as u128;
     }
     Ok(MessageId(value.to_be_bytes()))
-}
-
-impl<Ctx> minicbor::Encode<Ctx> for MessageId {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut Ctx,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, Ctx> minicbor::Decode<'b, Ctx> for MessageId {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut Ctx) -> Result<Self, minicbor::decode::Error> {
-        let id = d.bytes()?.try_into();
-        id.map(Self).map_err(|_| minicbor::decode::Error::message("an id of another length"))
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The server's permission for one attempt of two people: single-use, short-lived, bound to both.
 
+use minicbor::{Decode, Encode};
+
 use crate::{
     crypto::{derive::derive, label::Label, secret::Secret},
     identity::{PublicIdentity, length_prefixed},
@@ -7,25 +9,9 @@ use crate::{
 };
 
 /// Which attempt at a connection something belongs to; chosen at random by the caller.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct AttemptId(pub [u8; 16]);
-
-impl<Ctx> minicbor::Encode<Ctx> for AttemptId {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut Ctx,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, Ctx> minicbor::Decode<'b, Ctx> for AttemptId {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut Ctx) -> Result<Self, minicbor::decode::Error> {
-        let id = d.bytes()?.try_into();
-        id.map(Self).map_err(|_| minicbor::decode::Error::message("an id of another length"))
-    }
-}
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cbor(transparent)]
+pub struct AttemptId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
 
 /// One end of an attempt, as a ticket names it.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@
 
 mod away;
 mod contacts;
+mod hostile;
 mod keys;
 mod login;
 mod logout;

@@ -2,7 +2,8 @@
 //!
 //! A test starts a [`lab::Lab`], asks it for a server and for people, and says what must come true.
 //! Where something has to sit on the wire, [`wire`] has a forwarder that listens and an impostor
-//! that answers. [`search`] looks for what must not be found.
+//! that answers. [`rogue`] speaks the protocol and breaks it. [`search`] looks for what must not be
+//! found.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -11,5 +12,6 @@
 )]
 
 pub mod lab;
+pub mod rogue;
 pub mod search;
 pub mod wire;

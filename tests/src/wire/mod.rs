@@ -3,10 +3,11 @@
 mod forwarder;
 mod impostor;
 mod stranger;
-mod tls;
+pub(crate) mod tls;
 
 pub use self::{
     forwarder::Forwarder,
     impostor::{Forgery, Impostor},
     stranger::{Stranger, quic_client_gets_through},
+    tls::Dialect,
 };

@@ -31,6 +31,16 @@ impl Stranger {
         stranger
     }
 
+    /// Writes these datagrams to `target`.
+    #[must_use]
+    pub fn repeats(target: SocketAddr, datagrams: &[Vec<u8>]) -> Self {
+        let stranger = Self::toward(target);
+        for datagram in datagrams {
+            stranger.socket.send(datagram).unwrap();
+        }
+        stranger
+    }
+
     /// Asks `target` for the versions of QUIC that it speaks, which an ordinary server answers.
     #[must_use]
     pub fn asks_for_versions(target: SocketAddr) -> Self {

@@ -6,26 +6,59 @@ use quinn::{ClientConfig, crypto::rustls::QuicClientConfig};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs::kx_group::X25519MLKEM768},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     version::TLS13,
 };
 
 /// The protocol that clients and server agree on in their TLS handshake.
-pub(super) const ALPN: &[u8] = b"hither/1";
+pub(crate) const ALPN: &[u8] = b"hither/1";
+
+/// The protocol that two agents agree on in theirs.
+pub(crate) const PEER_ALPN: &[u8] = b"hither/1 peer";
 
 /// QUIC clients must give a name; this one is not sent.
-pub(super) const SERVER_NAME: &str = "hither";
+pub(crate) const SERVER_NAME: &str = "hither";
+
+/// What a client says of itself in its TLS handshake.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    /// The protocol it asks for.
+    pub alpn: &'static [u8],
+    /// The only key exchange it offers.
+    pub group: &'static dyn SupportedKxGroup,
+}
+
+impl Default for Dialect {
+    /// What an honest client says to the server.
+    fn default() -> Self {
+        Self { alpn: ALPN, group: X25519MLKEM768 }
+    }
+}
 
 /// A client that takes any certificate.
 pub(super) fn trusting_client() -> ClientConfig {
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+    trusting_client_with(&Dialect::default(), None)
+}
+
+/// A client that takes any certificate, and shows its own if it has one.
+pub(crate) fn trusting_client_with(
+    dialect: &Dialect,
+    own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+) -> ClientConfig {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![dialect.group];
+    let provider = Arc::new(provider);
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+    let mut tls = match own {
+        Some((certificate, key)) => tls.with_client_auth_cert(vec![certificate], key).unwrap(),
+        None => tls.with_no_client_auth(),
+    };
+    tls.alpn_protocols = vec![dialect.alpn.to_vec()];
     tls.enable_sni = false;
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }

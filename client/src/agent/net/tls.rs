@@ -58,7 +58,7 @@ impl ThrowAway {
     /// How the door of an attempt answers. Whether the right peer has come is for the session to say.
     pub(super) fn accept(&self) -> Result<QuicServerConfig, TlsError> {
         let provider = provider();
-        let verifier = Arc::new(AnyPeer(provider.clone()));
+        let verifier = Arc::new(Verifier { rule: Rule::AnyPeer, provider: provider.clone() });
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
@@ -70,9 +70,7 @@ impl ThrowAway {
 
     /// How the door of the other end of an attempt is dialled.
     pub(super) fn dial(&self, certificate: [u8; 32]) -> Result<QuicClientConfig, TlsError> {
-        let provider = provider();
-        let verifier = Arc::new(OnePeer { certificate, provider: provider.clone() });
-        let mut config = client(provider, verifier)?
+        let mut config = client(Rule::OnePeer(certificate))?
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())?;
         finish(&mut config, PEER_ALPN);
         Ok(config.try_into()?)
@@ -82,9 +80,7 @@ impl ThrowAway {
 /// How a server is dialled. Any server passes that has a certificate signed by an identity, unless one
 /// is expected; what an unexpected one is worth, the login shows.
 pub(super) fn server(expected: Option<ServerPin>) -> Result<QuicClientConfig, TlsError> {
-    let provider = provider();
-    let verifier = Arc::new(Server { expected, provider: provider.clone() });
-    let mut config = client(provider, verifier)?.with_no_client_auth();
+    let mut config = client(Rule::Server(expected))?.with_no_client_auth();
     finish(&mut config, SERVER_ALPN);
     Ok(config.try_into()?)
 }
@@ -100,7 +96,7 @@ pub(super) fn is_identity_mismatch(reason: &str) -> bool {
     reason.contains(MISMATCH)
 }
 
-const MISMATCH: &str = "no proof of the server's identity";
+const MISMATCH: &str = "not the pinned identity";
 
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -110,10 +106,9 @@ fn provider() -> Arc<CryptoProvider> {
 
 type WantsClientCert = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
 
-fn client(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<WantsClientCert, Error> {
+fn client(rule: Rule) -> Result<WantsClientCert, Error> {
+    let provider = provider();
+    let verifier = Arc::new(Verifier { rule, provider: provider.clone() });
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -126,14 +121,71 @@ fn finish(config: &mut rustls::ClientConfig, alpn: &[u8]) {
     config.resumption = rustls::client::Resumption::disabled();
 }
 
-/// A server whose certificate its identity signed.
+/// Whose certificate passes.
 #[derive(Debug)]
-struct Server {
-    expected: Option<ServerPin>,
+enum Rule {
+    /// Any peer's. The callee may dial before the server has told us its certificate.
+    AnyPeer,
+    /// The peer's with this hash and no other.
+    OnePeer([u8; 32]),
+    /// A server's that its identity has signed; if one is expected, only that identity.
+    Server(Option<ServerPin>),
+}
+
+#[derive(Debug)]
+struct Verifier {
+    rule: Rule,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Server {
+impl Verifier {
+    fn passes(
+        &self,
+        certificate: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> bool {
+        match &self.rule {
+            Rule::AnyPeer => true,
+            Rule::OnePeer(expected) => hash(&[certificate]) == *expected,
+            Rule::Server(expected) => {
+                let pin = signed(certificate, rest, now, &self.provider);
+                pin.is_some_and(|pin| expected.as_ref().is_none_or(|expected| *expected == pin))
+            }
+        }
+    }
+
+    fn verify(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The pin of the identity that has signed `certificate`, if one has.
+fn signed(
+    certificate: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    now: UnixTime,
+    provider: &CryptoProvider,
+) -> Option<ServerPin> {
+    let anchor = webpki::anchor_from_trusted_cert(rest.last()?).ok()?;
+    let leaf = webpki::EndEntityCert::try_from(certificate).ok()?;
+    let algorithms = provider.signature_verification_algorithms.all;
+    let usage = webpki::KeyUsage::server_auth();
+    leaf.verify_for_usage(algorithms, &[anchor], &[], now, usage, None, None).ok()?;
+    pin(rest)
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -142,29 +194,8 @@ impl ServerCertVerifier for Server {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let untrusted = |_| Error::General(MISMATCH.into());
-        let [.., identity] = rest else { return Err(Error::General(MISMATCH.into())) };
-        let anchor = webpki::anchor_from_trusted_cert(identity).map_err(untrusted)?;
-        webpki::EndEntityCert::try_from(certificate)
-            .and_then(|leaf| {
-                leaf.verify_for_usage(
-                    self.provider.signature_verification_algorithms.all,
-                    &[anchor],
-                    &[],
-                    now,
-                    webpki::KeyUsage::server_auth(),
-                    None,
-                    None,
-                )
-                .map(|_| ())
-            })
-            .map_err(untrusted)?;
-        match &self.expected {
-            Some(expected) if pin(rest).as_ref() != Some(expected) => {
-                Err(Error::General(MISMATCH.into()))
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
+        let refused = || Error::General(MISMATCH.into());
+        self.passes(certificate, rest, now).then(ServerCertVerified::assertion).ok_or_else(refused)
     }
 
     fn verify_tls12_signature(
@@ -182,76 +213,27 @@ impl ServerCertVerifier for Server {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify(&self.provider, message, certificate, signature)
+        self.verify(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.schemes()
     }
 }
 
-/// The peer with this certificate and no other.
-#[derive(Debug)]
-struct OnePeer {
-    certificate: [u8; 32],
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for OnePeer {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if hash(&[certificate]) == self.certificate {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(Error::General("another peer".into()))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(only_13())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify(&self.provider, message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-}
-
-/// Any peer with a certificate. The callee may dial before the server has told us its certificate.
-#[derive(Debug)]
-struct AnyPeer(Arc<CryptoProvider>);
-
-impl ClientCertVerifier for AnyPeer {
+impl ClientCertVerifier for Verifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
+        let refused = || Error::General(MISMATCH.into());
+        self.passes(certificate, rest, now).then(ClientCertVerified::assertion).ok_or_else(refused)
     }
 
     fn verify_tls12_signature(
@@ -269,22 +251,12 @@ impl ClientCertVerifier for AnyPeer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify(&self.0, message, certificate, signature)
+        self.verify(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        self.schemes()
     }
-}
-
-fn verify(
-    provider: &CryptoProvider,
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signature: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    let algorithms = &provider.signature_verification_algorithms;
-    verify_tls13_signature(message, certificate, signature, algorithms)
 }
 
 fn only_13() -> Error {

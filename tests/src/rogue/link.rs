@@ -1,0 +1,186 @@
+//! A connection to a server, on which anything can be said at any time.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hither_proto::{
+    crypto::label::SERVER_EXPORTER,
+    login::Channel,
+    name::ServerPin,
+    wire::{
+        self, LENGTH_BYTES,
+        server::{Refusal, Reply, Request},
+    },
+};
+use quinn::{
+    Connection, ConnectionError, Endpoint, ReadExactError, RecvStream, SendStream, TransportConfig,
+};
+
+use super::{runtime, soon};
+use crate::{
+    lab::Server,
+    wire::{
+        Dialect,
+        tls::{SERVER_NAME, trusting_client_with},
+    },
+};
+
+/// Often enough for a server that gives up silent connections.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// The one stream on which client and server talk.
+#[derive(Debug)]
+pub struct Link {
+    _endpoint: Endpoint,
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    pin: ServerPin,
+}
+
+impl Link {
+    /// Connects to a server.
+    #[must_use]
+    #[track_caller]
+    pub fn to(server: &Server) -> Self {
+        Self::through(server, server.address())
+    }
+
+    /// Connects to a server by way of another address.
+    #[must_use]
+    #[track_caller]
+    pub fn through(server: &Server, address: SocketAddr) -> Self {
+        let pin = server.link().parse::<hither_proto::name::Link>().unwrap().pin;
+        let connected = soon("the server lets us in", connect(address, &Dialect::default()));
+        let (endpoint, connection) = connected.unwrap();
+        let (send, receive) = soon("a stream", connection.open_bi()).unwrap();
+        Self { _endpoint: endpoint, connection, send, receive, pin }
+    }
+
+    /// Tries to connect with another TLS handshake than an honest client's.
+    ///
+    /// # Errors
+    /// If the server does not let it in.
+    #[track_caller]
+    pub fn try_as(server: &Server, dialect: &Dialect) -> Result<(), ConnectionError> {
+        soon("an end of the handshake", connect(server.address(), dialect)).map(drop)
+    }
+
+    /// What a login on this connection is bound to.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        let mut exporter = [0; 32];
+        self.connection.export_keying_material(&mut exporter, SERVER_EXPORTER, &[]).unwrap();
+        Channel { exporter, pin: self.pin.clone() }
+    }
+
+    /// Says something that is a request.
+    #[track_caller]
+    pub fn says(&mut self, request: &Request) {
+        self.says_bytes(&wire::frame(&wire::encode(request)));
+    }
+
+    /// Says anything.
+    #[track_caller]
+    pub fn says_bytes(&mut self, bytes: &[u8]) {
+        soon("the server takes bytes", self.send.write_all(bytes)).unwrap();
+    }
+
+    /// Says nothing more.
+    pub fn falls_silent(&mut self) {
+        self.send.finish().unwrap();
+    }
+
+    /// The body of the next frame; `None` once the server has nothing more to say.
+    #[must_use]
+    #[track_caller]
+    pub fn hears_body(&mut self) -> Option<Vec<u8>> {
+        let body = read_frame(&mut self.receive);
+        soon("a frame, or the end of the connection", body).unwrap()
+    }
+
+    /// The next reply.
+    #[must_use]
+    #[track_caller]
+    pub fn hears(&mut self) -> Reply {
+        let body = self.hears_body().expect("the server says something");
+        wire::decode(&body).unwrap()
+    }
+
+    /// Insists that nothing more is said but that the last request was not expected, and that the
+    /// connection ends.
+    #[track_caller]
+    pub fn is_refused(&mut self) {
+        let refused = Reply::Refused {
+            request: None,
+            why: Refusal::Unexpected,
+            retry_after_ms: None,
+        };
+        let said = self.hears_body().expect("a refusal");
+        assert_eq!(said, wire::encode(&refused), "{:?}", wire::decode::<Reply>(&said));
+        assert_eq!(self.hears_body(), None);
+    }
+
+    /// Waits until the server has ended the whole connection.
+    #[track_caller]
+    pub fn is_cut_off(&self) {
+        match soon("the end of the connection", self.connection.closed()) {
+            ConnectionError::ApplicationClosed(_) => {}
+            other => panic!("the server says that it closes, instead of {other}"),
+        }
+    }
+
+    /// Whether another stream can be opened, of either kind. Asks as long as `meanwhile` takes.
+    pub fn gets_another_stream(&mut self, meanwhile: impl FnOnce(&mut Self)) -> bool {
+        let connection = self.connection.clone();
+        let another = runtime().spawn(async move {
+            tokio::select! {
+                bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
+                unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
+            }
+        });
+        meanwhile(self);
+        let opened = another.is_finished();
+        another.abort();
+        opened
+    }
+
+    /// Ends as if the client had been killed a moment after its last word.
+    pub fn hangs_up(&self) {
+        self.connection.close(0_u32.into(), b"");
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.hangs_up();
+    }
+}
+
+/// The next frame's body; `None` at the end of the stream or of the connection.
+pub(super) async fn read_frame(stream: &mut RecvStream) -> Result<Option<Vec<u8>>, &'static str> {
+    let mut length = [0; LENGTH_BYTES];
+    match stream.read_exact(&mut length).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(0) | ReadExactError::ReadError(_)) => return Ok(None),
+        Err(ReadExactError::FinishedEarly(_)) => return Err("half a length"),
+    }
+    let mut body = vec![0; wire::body_bytes(length, usize::MAX).unwrap()];
+    match stream.read_exact(&mut body).await {
+        Ok(()) => Ok(Some(body)),
+        Err(ReadExactError::ReadError(_)) => Ok(None),
+        Err(ReadExactError::FinishedEarly(_)) => Err("half a frame"),
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    dialect: &Dialect,
+) -> Result<(Endpoint, Connection), ConnectionError> {
+    let mut transport = TransportConfig::default();
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    let mut config = trusting_client_with(dialect, None);
+    config.transport_config(Arc::new(transport));
+    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let connection = endpoint.connect_with(config, address, SERVER_NAME).unwrap().await?;
+    Ok((endpoint, connection))
+}

@@ -1,0 +1,38 @@
+//! Somebody who speaks the protocol without a program of ours, and breaks it wherever a test wants: an account at the server, introductions, and connections to real agents, made frame by frame.
+
+mod account;
+mod call;
+mod dialled;
+mod link;
+mod online;
+
+use std::sync::OnceLock;
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+
+pub use self::{
+    account::Account,
+    call::{Agreement, Asked, Call, Path},
+    dialled::{Dialled, ThrowAway},
+    link::Link,
+    online::Online,
+};
+use crate::lab::DEADLINE;
+
+/// Carries the connections of every rogue in this process.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    })
+}
+
+/// Waits until something has happened; fails the test if it does not.
+#[track_caller]
+fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    let happened = runtime().block_on(async { timeout(DEADLINE, happens).await });
+    happened.unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain: {what}"))
+}
