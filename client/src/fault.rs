@@ -31,6 +31,7 @@ pub(crate) enum Fault {
     // What was typed.
     BadName,
     BadLink,
+    BadCursor,
     BadId,
     IdTaken,
     TextTooLong,
@@ -163,6 +164,7 @@ impl Fault {
             Fault::LoggedIn { .. }
             | Fault::BadName
             | Fault::BadLink
+            | Fault::BadCursor
             | Fault::BadId
             | Fault::IdTaken
             | Fault::TextTooLong

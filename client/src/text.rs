@@ -35,6 +35,7 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::WeakPassword { warning: None, .. } => "this password is too easy to guess".into(),
         Fault::BadName => "that is not a name".into(),
         Fault::BadLink => "that is not the link of a server".into(),
+        Fault::BadCursor => "that is not a cursor".into(),
         Fault::BadId => "that is not a message id".into(),
         Fault::IdTaken => "this id belongs to another message".into(),
         Fault::TextTooLong => "the text is longer than 65536 bytes".into(),
@@ -102,6 +103,7 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::BadLink => {
             "it looks like hither://example.org#FINGERPRINT; quote it for the shell".into()
         }
+        Fault::BadCursor => "repeat the cursor of an earlier `hither receive --json`".into(),
         Fault::BadId => "leave --id out, or repeat the id of an earlier `hither send`".into(),
         Fault::IdTaken => "use an id only to repeat the very same message".into(),
         Fault::TextTooLong => "send it in parts".into(),
@@ -129,9 +131,7 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::AgentBusy { .. } => "`hither agent stop` ends it".into(),
         Fault::NoAgent(why) => revival(why),
-        Fault::NewerStore { .. } => {
-            "update this program; older ones must not touch the data".into()
-        }
+        Fault::NewerStore { .. } => "update this program; older ones must not touch it".into(),
         Fault::ReadOnly { .. } => {
             "make it writable for you, or choose another with --home DIR".into()
         }

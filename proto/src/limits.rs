@@ -30,7 +30,8 @@ pub const CANDIDATES_MAX: usize = 8;
 /// Contacts of one account. Bounds the vault, and the presence fan-out at login.
 pub const CONTACTS_MAX: usize = 2_000;
 
-/// Contact notes waiting for one account at the server. One a sender, so this many senders.
+/// Contact notes waiting for one account at the server, and requests that its agent keeps. One a sender, so
+/// this many senders.
 pub const PENDING_NOTES_MAX: usize = 256;
 
 /// Introductions under way for one logged-in session, in each direction. Further ones are refused.

@@ -33,6 +33,8 @@ pub(super) struct Account {
     pub(super) epoch: u64,
     /// Whether the server has ended the session, so that only a password helps.
     pub(super) ended: bool,
+    /// Texts that have been read, by their cursors, and are not marked so yet.
+    pub(super) read: Vec<u64>,
     logout: Option<Logout>,
 }
 
@@ -47,6 +49,8 @@ pub(super) enum Resumption {
 
 struct Logout {
     challenge: [u8; PROOF_BYTES],
+    /// Whether the server has proven that it knows the key of this session.
+    proven: bool,
     done: oneshot::Sender<()>,
 }
 
@@ -59,7 +63,16 @@ impl Account {
     ) -> Result<Self, StoreError> {
         let store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
         let node = start(&saved, &store, rng)?;
-        Ok(Self { saved, node, store, server: None, epoch: 0, ended: false, logout: None })
+        Ok(Self {
+            saved,
+            node,
+            store,
+            server: None,
+            epoch: 0,
+            ended: false,
+            read: Vec::new(),
+            logout: None,
+        })
     }
 
     /// The account of somebody who has just logged in.
@@ -73,7 +86,16 @@ impl Account {
         let remembered = node::restore(store.remembered()?, counter, vault);
         store.replace(&remembered)?;
         let node = start(&saved, &store, rng)?;
-        Ok(Self { saved, node, store, server: None, epoch: 0, ended: false, logout: None })
+        Ok(Self {
+            saved,
+            node,
+            store,
+            server: None,
+            epoch: 0,
+            ended: false,
+            read: Vec::new(),
+            logout: None,
+        })
     }
 
     /// Forgets whatever is only in memory, as a crash would.
@@ -111,7 +133,7 @@ impl Account {
         let challenge = rng.bytes();
         server.send(wire::encode(&Request::Logout { challenge }));
         let (done, wait) = oneshot::channel();
-        self.logout = Some(Logout { challenge, done });
+        self.logout = Some(Logout { challenge, proven: false, done });
         Some(wait)
     }
 
@@ -123,7 +145,7 @@ impl Account {
     /// Takes a frame if it belongs to the logout exchange. The server proves first that it knows the key
     /// of this session; then we do.
     pub(super) fn logout_frame(&mut self, body: &[u8]) -> bool {
-        let (Some(logout), Some(server)) = (&self.logout, &self.server) else { return false };
+        let (Some(logout), Some(server)) = (&mut self.logout, &self.server) else { return false };
         match wire::decode::<Reply>(body) {
             Ok(Reply::LogoutChallenge { challenge, proof }) => {
                 let key = &server.session_key;
@@ -133,13 +155,14 @@ impl Account {
                     server.close();
                     return true;
                 }
+                logout.proven = true;
                 let proof = key.logout_proof(Label::LogoutClient, &logout.challenge, &challenge);
                 let request = Request::FinishLogout { proof: *proof.expose() };
                 server.send(wire::encode(&request));
                 true
             }
             Ok(Reply::LoggedOut) => {
-                if let Some(logout) = self.logout.take() {
+                if let Some(logout) = self.logout.take_if(|logout| logout.proven) {
                     // Whoever waited may have given up.
                     let _ = logout.done.send(());
                 }

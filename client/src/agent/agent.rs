@@ -19,6 +19,7 @@ use tokio::{
         broadcast::{self, error::RecvError},
         mpsc, oneshot,
     },
+    task::AbortHandle,
 };
 
 use super::{
@@ -109,6 +110,7 @@ pub(super) struct Agent {
     notices: broadcast::Sender<Notice>,
     started: Instant,
     epochs: u64,
+    reconnecting: Option<AbortHandle>,
 }
 
 impl Agent {
@@ -136,6 +138,7 @@ impl Agent {
             notices,
             started: Instant::now(),
             epochs: 0,
+            reconnecting: None,
         };
         let path = profile.session();
         let saved = SavedSession::load(&path).map_err(|error| Fault::file(&path, &error))?;
@@ -201,11 +204,13 @@ impl Agent {
 
     /// Forgets whoever was logged in. Every key is wiped as it is dropped.
     pub(super) fn uninstall(&mut self) {
+        // What the node has asked for so far is owed: a receipt must not leave without its text on disk.
+        let settled = self.settle().is_ok();
         let Some(mut account) = self.account.take() else { return };
         account.node.part();
         while let Some(output) = account.node.poll() {
             match output {
-                Output::SendPeer { conn, frame } => self.peers.send(conn, frame),
+                Output::SendPeer { conn, frame } if settled => self.peers.send(conn, frame),
                 Output::ClosePeer(conn) => self.peers.close(conn),
                 Output::CloseDoor { attempt, .. } => self.peers.close_door(attempt, None),
                 _ => {}
@@ -295,7 +300,7 @@ impl Agent {
         account.epoch = epoch;
         let saved = account.saved.duplicate();
         let (network, to) = (self.network.clone(), self.to.clone());
-        tokio::spawn(async move {
+        let reconnecting = tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             let mut pause = RECONNECT_MIN;
             let outcome = loop {
@@ -319,6 +324,10 @@ impl Agent {
             // The agent has gone if it does not listen.
             let _ = to.send(ToAgent::Resumed { epoch, outcome }).await;
         });
+        // Two at once would take the session from each other.
+        if let Some(before) = self.reconnecting.replace(reconnecting.abort_handle()) {
+            before.abort();
+        }
     }
 
     /// Carries out everything that the node asks for.
@@ -333,11 +342,12 @@ impl Agent {
                     output => rest.push(output),
                 }
             }
-            if changes.is_empty() && rest.is_empty() {
+            let read = std::mem::take(&mut account.read);
+            if changes.is_empty() && read.is_empty() && rest.is_empty() {
                 return Ok(());
             }
-            if !changes.is_empty() {
-                match account.store.apply(unix_now(), &changes) {
+            if !changes.is_empty() || !read.is_empty() {
+                match account.store.apply(unix_now(), &changes, &read) {
                     Ok(applied) if applied.received => self.notify(Notice::Received),
                     Ok(_) => {}
                     Err(error) => return Err(self.start_over(&error)),

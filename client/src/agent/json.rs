@@ -11,7 +11,9 @@ use super::{
 
 /// RFC 3339 in UTC, with milliseconds.
 pub(super) fn time(at: UnixTime) -> String {
-    let (days, millis) = (at.as_millis() / 86_400_000, at.as_millis() % 86_400_000);
+    // A peer may say any number; the format knows years of four digits.
+    let at = at.as_millis().min(253_402_300_799_999);
+    let (days, millis) = (at / 86_400_000, at % 86_400_000);
     let (year, month, day) = civil(days);
     let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
     let (second, milli) = (millis / 1_000 % 60, millis % 1_000);
@@ -143,6 +145,7 @@ mod tests {
             (951_782_400_000, "2000-02-29T00:00:00.000Z"),
             (1_795_392_000_123, "2026-11-23T00:00:00.123Z"),
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(time(UnixTime::from_millis(millis)), text);
         }

@@ -69,7 +69,19 @@ pub(super) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
         return Ok(known(id, state));
     }
     let patience = wait_ms.map(Duration::from_millis);
-    let outcome = outcome(&mut notices, &to, id, patience).await;
+    let outcome = loop {
+        let outcome = outcome(&mut notices, &to, id, patience).await;
+        if !matches!(outcome, Outcome::Changed) {
+            break outcome;
+        }
+        // Nothing was sent, and nothing will be behind the person's back. What was written to a genuine
+        // path before is another matter: its receipt may still come.
+        let name = to.clone();
+        let taken_back = move |agent: &mut Agent| Ok(agent.account()?.node.cancel(&name, id));
+        if handle.call(taken_back).await? {
+            return Err(Fault::IdentityChanged { name: to.to_string() });
+        }
+    };
     let queued = |reason| json!({ "id": id.to_string(), "state": "queued", "reason": reason });
     match outcome {
         Outcome::Delivered(remote) => Ok(json!({
@@ -84,19 +96,8 @@ pub(super) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
             let (name, id) = (to.to_string(), Some(id.to_string()));
             Err(Fault::PeerUnreachable { name, reason, id })
         }
-        Outcome::Changed => {
-            let name = to.to_string();
-            // Nothing was sent, and nothing will be behind the person's back.
-            handle
-                .call(move |agent| {
-                    agent.account()?.node.cancel(&to, id);
-                    Ok(())
-                })
-                .await?;
-            Err(Fault::IdentityChanged { name })
-        }
         // Some notices were missed; the disk knows.
-        Outcome::Unknown => {
+        Outcome::Unknown | Outcome::Changed => {
             let stored = handle.call(move |agent| sent(agent, id)).await?;
             let delivered = stored.is_some_and(|message| message.state == State::Delivered);
             Ok(known(id, if delivered { "delivered" } else { "queued" }))
@@ -147,7 +148,11 @@ pub(super) async fn unread(handle: &Handle, what: Receive) -> Result<Value, Faul
     let messages = handle
         .call(move |agent| {
             let from = what.from.map(|from| resolve(agent.account()?, &from)).transpose()?;
-            take(agent, from.as_ref(), since, what.max.unwrap_or(PAGE))
+            let max = what.max.unwrap_or(PAGE);
+            let messages =
+                reading(agent, |account| account.store.received(from.as_ref(), since, max))?;
+            mark_read(agent, &messages)?;
+            Ok(messages)
         })
         .await?;
     Ok(json!({ "messages": messages.iter().map(json::received).collect::<Vec<_>>() }))
@@ -168,19 +173,31 @@ pub(super) async fn subscribe(handle: &Handle, peer: &Peer, what: Receive) -> Re
         let mut left = what.max.unwrap_or(usize::MAX);
         while left > 0 {
             let (name, page) = (from.clone(), left.min(PAGE));
-            let taken = handle.call(move |agent| take(agent, name.as_ref(), since, page)).await;
-            let Ok(messages) = taken else { return };
+            let next = handle.call(move |agent| {
+                reading(agent, |account| account.store.received(name.as_ref(), since, page))
+            });
+            let Ok(mut messages) = next.await else { return };
+            let mut written = 0;
             for message in &messages {
                 let mut event = json::received(message);
                 event["kind"] = json!("message.received");
                 if !peer.event(&event).await {
-                    return;
+                    break;
                 }
-                // Without a cursor it is the unread ones that count, and these are read now.
+                written += 1;
+                // Without a cursor it is the unread ones that count.
                 since = since.map(|_| message.seq);
             }
-            left -= messages.len();
-            if messages.is_empty() {
+            let all = written == messages.len();
+            messages.truncate(written);
+            left -= written;
+            let nothing = messages.is_empty();
+            // Read is what was written, and no sooner.
+            let marked = handle.call(move |agent| mark_read(agent, &messages)).await;
+            if !all || marked.is_err() {
+                return;
+            }
+            if nothing {
                 tokio::select! {
                     () = peer.ended() => return,
                     more = received(&mut notices) => if !more { return },
@@ -207,13 +224,22 @@ fn queue_text(
 ) -> Result<Queued, Fault> {
     let now = agent.now();
     let to = resolve(agent.account()?, to)?;
-    let before = id.map(|id| sent(agent, id)).transpose()?.flatten();
-    if let Some(Message { with, text: before, state, id, .. }) = before {
-        if with != to || before != text {
-            return Err(Fault::IdTaken);
+    if let Some(id) = id {
+        // What is queued may not be on disk yet.
+        let queued = agent.account()?.node.queue().find(|(_, text, ..)| text.id == id);
+        let queued = queued.map(|(with, text, ..)| (with.clone(), text.text.clone(), None));
+        let known = match queued {
+            Some(queued) => Some(queued),
+            None => sent(agent, id)?.and_then(|message| match message.state {
+                State::Delivered => Some((message.with, message.text, Some("delivered"))),
+                // It was not sent, and is meant to be now.
+                _ => None,
+            }),
+        };
+        if let Some((with, before, done)) = known {
+            let same = with == to && before == text;
+            return if same { Ok(Queued { to, id, done }) } else { Err(Fault::IdTaken) };
         }
-        let done = (state != State::Queued).then_some("delivered");
-        return Ok(Queued { to, id, done });
     }
     let account = agent.account()?;
     let id = account.node.send(now, unix_now(), &to, id, text).map_err(|why| match why {
@@ -227,15 +253,11 @@ fn sent(agent: &mut Agent, id: MessageId) -> Result<Option<Message>, Fault> {
     reading(agent, |account| account.store.sent(id))
 }
 
-fn take(
-    agent: &mut Agent,
-    from: Option<&Name>,
-    since: Option<u64>,
-    max: usize,
-) -> Result<Vec<Message>, Fault> {
-    let messages = reading(agent, |account| account.store.received(from, since, max))?;
-    reading(agent, |account| account.store.mark_read(&messages))?;
-    Ok(messages)
+/// Has texts marked as read, together with whatever else is written down next.
+fn mark_read(agent: &mut Agent, messages: &[Message]) -> Result<(), Fault> {
+    let unread = messages.iter().filter(|message| message.state == State::Unread);
+    agent.account()?.read.extend(unread.map(|message| message.seq));
+    Ok(())
 }
 
 fn reading<T>(
@@ -307,5 +329,6 @@ async fn received(notices: &mut Receiver<Notice>) -> bool {
 }
 
 fn cursor(text: &str) -> Result<u64, Fault> {
-    text.parse().map_err(|_| Fault::BadId)
+    let cursor = text.parse().ok().filter(|cursor| i64::try_from(*cursor).is_ok());
+    cursor.ok_or(Fault::BadCursor)
 }

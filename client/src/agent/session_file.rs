@@ -103,7 +103,7 @@ impl SavedSession {
         };
         let bytes = Zeroizing::new(wire::encode(&on_disk));
         let draft = path.with_extension("new");
-        wipe(&draft)?;
+        wipe_file(&draft)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
@@ -114,6 +114,12 @@ impl SavedSession {
 
 /// Overwrites and removes the session at `path`, if there is one.
 pub(super) fn wipe(path: &Path) -> io::Result<()> {
+    // A crash may have left the draft.
+    wipe_file(&path.with_extension("new"))?;
+    wipe_file(path)
+}
+
+fn wipe_file(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

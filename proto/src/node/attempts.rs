@@ -90,7 +90,7 @@ impl Node {
     }
 
     pub(super) fn seek_paths(&mut self, now: Time) {
-        let names: Vec<_> = self.queues.keys().cloned().collect();
+        let names: Vec<_> = self.queues.keys().chain(self.changed.keys()).cloned().collect();
         for name in names {
             self.seek_path(now, &name);
         }

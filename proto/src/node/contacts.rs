@@ -2,8 +2,8 @@
 
 use super::{Change, Event, Node, Output, Refused, RequestId};
 use crate::{
-    identity::Entry,
-    limits::{CONTACTS_MAX, REQUESTS_MAX},
+    identity::{Entry, PublicIdentity},
+    limits::{CONTACTS_MAX, PENDING_NOTES_MAX, REQUESTS_MAX},
     name::Name,
     note::{self, NoteKind},
     time::Time,
@@ -19,7 +19,7 @@ pub(super) enum Request {
     /// Asking somebody, as the request numbered `for_request` says: the note is under way.
     Ask { for_request: u32, name: Name },
     /// Accepting somebody, as the request numbered `for_request` says: the note is under way.
-    Accept { for_request: u32, name: Name },
+    Accept { for_request: u32, name: Name, identity: Option<PublicIdentity> },
     /// Accepting again somebody who asked again; nobody waits for it.
     Reassure,
     /// Taking consent back.
@@ -116,9 +116,15 @@ impl Node {
                 }
                 self.answer(for_request, Err(Refused::ServerUnavailable));
             }
-            (Request::Accept { for_request, name }, Answer::Done) => {
-                self.befriend(now, &name);
-                self.answer(for_request, Ok(()));
+            (Request::Accept { for_request, name, identity }, Answer::Done) => {
+                // Whoever was accepted is the one that the note was sealed to.
+                if self.contacts.get(&name).is_some_and(|contact| contact.identity == identity) {
+                    self.befriend(now, &name);
+                    self.answer(for_request, Ok(()));
+                } else {
+                    self.identity_changed(&name);
+                    self.answer(for_request, Err(Refused::IdentityChanged));
+                }
             }
             (Request::Accept { for_request, .. }, _) => {
                 self.answer(for_request, Err(Refused::ServerUnavailable));
@@ -167,6 +173,8 @@ impl Node {
             (Some(Standing::Requested | Standing::Accepted), _) if pinned != Some(identity) => {
                 self.identity_changed(from);
             }
+            // Numbers have been compared, and not for this key.
+            (Some(_), _) if verified && pinned != Some(identity) => self.identity_changed(from),
             (Some(Standing::Requested), _) => {
                 self.event(Event::ContactAccepted(from.clone()));
                 self.befriend(now, from);
@@ -176,13 +184,13 @@ impl Node {
                 // If it cannot be sent now, they will ask again.
                 let _ = self.send_note(Request::Reassure, from, NoteKind::Accept);
             }
-            (_, NoteKind::Request) if standing.is_some() || self.contacts.len() < CONTACTS_MAX => {
+            (_, NoteKind::Request) if standing.is_some() || self.has_room_for_a_request() => {
                 self.remember(Contact {
                     name: from.clone(),
                     identity: Some(identity),
                     standing: Standing::Pending,
                     // The same note comes again until the server knows that it is here.
-                    verified: verified && pinned == Some(identity),
+                    verified,
                     blocked: false,
                 });
                 self.event(Event::ContactRequested(from.clone()));
@@ -190,6 +198,13 @@ impl Node {
             // An acceptance of nothing, or a request that no vault would hold.
             (_, _) => {}
         }
+    }
+
+    /// Strangers may ask, and must not fill the list that the person's own contacts are on.
+    fn has_room_for_a_request(&self) -> bool {
+        let pending = |contact: &&Contact| contact.standing == Standing::Pending;
+        self.contacts.len() < CONTACTS_MAX
+            && self.contacts.values().filter(pending).count() < PENDING_NOTES_MAX
     }
 
     pub(super) fn identity_changed(&mut self, name: &Name) {
@@ -320,7 +335,8 @@ impl Node {
     }
 
     fn send_acceptance(&mut self, for_request: u32, name: &Name) -> Result<(), Refused> {
-        let accept = Request::Accept { for_request, name: name.clone() };
+        let identity = self.contacts.get(name).and_then(|contact| contact.identity);
+        let accept = Request::Accept { for_request, name: name.clone(), identity };
         self.send_note(accept, name, NoteKind::Accept)
     }
 

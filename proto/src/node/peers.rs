@@ -92,11 +92,11 @@ impl Node {
         Ok(id)
     }
 
-    /// Takes back a text that has not been delivered. False if there is none with this id.
+    /// Takes back a text that has not been written to any path. False if there is none with this id.
     pub fn cancel(&mut self, to: &Name, id: MessageId) -> bool {
         let Some(queue) = self.queues.get_mut(to) else { return false };
         let before = queue.len();
-        queue.retain(|queued| queued.text.id != id);
+        queue.retain(|queued| queued.text.id != id || queued.sent_on.is_some());
         let cancelled = queue.len() < before;
         if cancelled {
             self.store(Change::Cancelled { to: to.clone(), id });

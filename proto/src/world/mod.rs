@@ -185,6 +185,9 @@ impl World {
         let late = self.machines.iter().filter(|(_, machine)| due(of_node(machine)));
         for who in late.map(|(who, _)| who.clone()).collect::<Vec<_>>() {
             self.feed(&who, Input::Timeout);
+            // A deadline that stays in the past would keep a real driver spinning.
+            let next = of_node(self.machine(&who));
+            assert!(next.is_none_or(|next| next > now), "{who} has not seen to its deadline");
         }
         true
     }

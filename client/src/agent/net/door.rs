@@ -13,6 +13,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use hither_proto::{
@@ -24,12 +25,35 @@ use quinn::{
     AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller,
     udp::{RecvMeta, Transmit},
 };
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn_proto::{HashedConnectionIdGenerator, InvalidCid};
 
 /// Bytes of the connection ids that [`HashedConnectionIdGenerator`] makes.
 const CID_BYTES: usize = 8;
 
 const QUIC_VERSION_1: u32 = 1;
+
+/// The ids of our connections as the endpoint makes them. To the endpoint every id of a connection that it
+/// does not know is a stranger's, which it ignores; it would answer one of its own making with a stateless
+/// reset, and tell whoever has once seen an id of ours that we are still here.
+pub(super) struct SilentIds(pub(super) HashedConnectionIdGenerator);
+
+impl ConnectionIdGenerator for SilentIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.0.generate_cid()
+    }
+
+    fn validate(&self, _: &ConnectionId) -> Result<(), InvalidCid> {
+        Err(InvalidCid)
+    }
+
+    fn cid_len(&self) -> usize {
+        self.0.cid_len()
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        self.0.cid_lifetime()
+    }
+}
 
 /// Who may speak to the endpoint.
 pub(super) struct Door {
@@ -83,6 +107,22 @@ impl Door {
         let rules = self.rules();
         let found = rules.armed.iter().find(|(_, armed)| armed.admitted.contains(&knock));
         found.map(|(attempt, _)| *attempt)
+    }
+
+    /// Keeps what may reach the endpoint of the datagrams in `buffer`, of which the kernel has put one or
+    /// more behind each other, and says how many bytes that is.
+    fn sift(&self, meta: RecvMeta, buffer: &mut [u8]) -> usize {
+        let mut kept = 0;
+        let mut at = 0;
+        while at < meta.len {
+            let end = meta.len.min(at + meta.stride.max(1));
+            if self.admits(meta.addr, &buffer[at..end]) {
+                buffer.copy_within(at..end, kept);
+                kept += end - at;
+            }
+            at = end;
+        }
+        kept
     }
 
     /// Whether a datagram may reach the endpoint.
@@ -216,8 +256,8 @@ impl AsyncUdpSocket for Guarded {
             };
             let mut kept = 0;
             for at in 0..count {
-                let RecvMeta { addr, len, .. } = meta[at];
-                if !self.door.admits(addr, &bufs[at][..len]) {
+                let len = self.door.sift(meta[at], &mut bufs[at]);
+                if len == 0 {
                     continue;
                 }
                 if kept != at {
@@ -225,6 +265,7 @@ impl AsyncUdpSocket for Guarded {
                     before[kept][..len].copy_from_slice(&after[0][..len]);
                     meta[kept] = meta[at];
                 }
+                meta[kept].len = len;
                 kept += 1;
             }
             if kept > 0 {
@@ -241,7 +282,9 @@ impl AsyncUdpSocket for Guarded {
         self.socket.max_transmit_segments()
     }
 
-    // `max_receive_segments` stays 1: each buffer holds one datagram, so each is judged by itself.
+    fn max_receive_segments(&self) -> usize {
+        self.socket.max_receive_segments()
+    }
 
     fn may_fragment(&self) -> bool {
         self.socket.may_fragment()
@@ -355,6 +398,23 @@ mod tests {
         let short = |id: &ConnectionId| [&[0x40][..], id, &[0; 40]].concat();
         assert!(door.admits(address(1), &short(&id)));
         assert!(!door.admits(address(1), &short(&stranger)));
+    }
+
+    #[test]
+    fn datagrams_that_the_kernel_has_joined_are_judged_one_by_one() {
+        let Visit { door, mut rng, key } = armed();
+        let (ours, stranger) = (initial(key.knock(&mut rng)), initial(Knock([9; 20])));
+        let mut meta = RecvMeta::default();
+        (meta.addr, meta.stride) = (address(1), 1200);
+        // Once its knock is in, the address is open: what comes behind it belongs to the same caller.
+        let mut joined = [&stranger[..], &ours, &[0x40; 50]].concat();
+        meta.len = joined.len();
+        assert_eq!(door.sift(meta, &mut joined), 1250);
+        assert_eq!(joined[..1250], [&ours[..], &[0x40; 50]].concat());
+        meta.addr = address(2);
+        let mut joined = stranger.repeat(3);
+        meta.len = joined.len();
+        assert_eq!(door.sift(meta, &mut joined), 0);
     }
 
     #[test]

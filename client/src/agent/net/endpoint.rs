@@ -16,7 +16,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    door::{Door, Guarded},
+    door::{Door, Guarded, SilentIds},
     tls::{ThrowAway, TlsError},
 };
 
@@ -56,7 +56,8 @@ impl Network {
         let runtime = Arc::new(TokioRuntime);
         let socket = runtime.wrap_udp_socket(socket()?)?;
         let mut config = EndpointConfig::default();
-        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+        let ids = move || SilentIds(HashedConnectionIdGenerator::from_key(cid_key));
+        config.cid_generator(move || Box::new(ids()));
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.

@@ -39,6 +39,9 @@ const REDIAL: [Duration; 7] = [
     Duration::from_millis(4_000),
 ];
 
+/// How long the last frames of a connection may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Frames that may wait for the network on one connection: a full flight of texts, and receipts for one.
 const OUTBOX_FRAMES: usize = 1024;
 
@@ -185,15 +188,22 @@ impl Peers {
 
     /// Closes a connection once what was sent on it before has left.
     pub(in crate::agent) fn close(&mut self, conn: Conn) {
-        // The writer ends the stream and then the connection when nobody can send to it any more.
-        self.connections.remove(&conn);
+        // The writer ends the stream and then the connection when nobody can send to it any more. A peer
+        // who takes nothing would keep it waiting, and the door open.
+        if let Some(carried) = self.connections.remove(&conn) {
+            tokio::spawn(async move {
+                tokio::time::sleep(LAST_WORDS).await;
+                carried.connection.close(0_u32.into(), b"");
+            });
+        }
     }
 
     /// Closes every connection and door.
     pub(in crate::agent) fn close_all(&mut self) {
         let attempts: Vec<_> = self.attempts.keys().copied().collect();
         attempts.into_iter().for_each(|attempt| self.close_door(attempt, None));
-        self.connections.clear();
+        let connections: Vec<_> = self.connections.keys().copied().collect();
+        connections.into_iter().for_each(|conn| self.close(conn));
     }
 
     /// The connection is gone.
@@ -282,7 +292,7 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
         let mut stream = stream?;
         stream.finish().ok()?;
         // Bounded: a peer that is gone acknowledges nothing.
-        let acknowledged = tokio::time::timeout(Duration::from_secs(1), stream.stopped());
+        let acknowledged = tokio::time::timeout(LAST_WORDS, stream.stopped());
         acknowledged.await.ok()?.ok()
     };
     let _ = written.await;

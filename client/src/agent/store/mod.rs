@@ -129,16 +129,22 @@ impl Store {
         &self.path
     }
 
-    /// Writes changes down, all or none, and durably.
+    /// Writes changes down, and which texts have been read, all or none, and durably.
     pub(super) fn apply(
         &mut self,
         now: UnixTime,
         changes: &[Change],
+        read: &[u64],
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
         let transaction = self.database.transaction()?;
         for change in changes {
             apply(&transaction, &mut self.rows, now, change, &mut applied)?;
+        }
+        for seq in read {
+            transaction
+                .prepare_cached("UPDATE message SET state = ?2 WHERE seq = ?1 AND state = ?3")?
+                .execute(params![seq, State::Read as u8, State::Unread as u8])?;
         }
         transaction.commit()?;
         Ok(applied)
@@ -198,18 +204,6 @@ impl Store {
         let with = from.map(|from| self.rows.with_key(from));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.messages(&sql, params![since.unwrap_or(0), with, limit])
-    }
-
-    /// Notes that texts have been read.
-    pub(super) fn mark_read(&mut self, messages: &[Message]) -> Result<(), StoreError> {
-        let transaction = self.database.transaction()?;
-        for message in messages {
-            transaction.execute(
-                "UPDATE message SET state = ?2 WHERE seq = ?1 AND state = ?3",
-                params![message.seq, State::Read as u8, State::Unread as u8],
-            )?;
-        }
-        Ok(transaction.commit()?)
     }
 
     /// The newest `limit` messages, oldest of them first.
@@ -299,6 +293,9 @@ fn apply(
                 stored_at: now.as_millis(),
                 text: text.clone(),
             };
+            let sql = "DELETE FROM message WHERE key = ?1 AND state = ?2";
+            // Who sends a cancelled text again, under its old id, means it.
+            transaction.prepare_cached(sql)?.execute(params![key, State::Cancelled as u8])?;
             put_message(transaction, rows, &key, State::Queued, &message).map(|_| ())
         }
         Change::Received { from, id, sent_at, text } => {
@@ -419,13 +416,13 @@ mod tests {
     fn a_text_comes_once_and_is_read_once() {
         let folder = folder("once");
         let mut store = open(&folder).unwrap();
-        assert!(store.apply(NOW, &[received(1, "one"), received(2, "two")]).unwrap().received);
-        assert!(!store.apply(NOW, &[received(1, "another")]).unwrap().received);
+        assert!(store.apply(NOW, &[received(1, "one"), received(2, "two")], &[]).unwrap().received);
+        assert!(!store.apply(NOW, &[received(1, "another")], &[]).unwrap().received);
         let unread = store.received(None, None, 10).unwrap();
         let texts: Vec<_> = unread.iter().map(|message| message.text.as_str()).collect();
         assert_eq!(texts, ["one", "two"]);
         assert_eq!(store.unread(&name("bob")).unwrap(), 2);
-        store.mark_read(&unread[..1]).unwrap();
+        store.apply(NOW, &[], &[unread[0].seq]).unwrap();
         drop(store);
         let store = open(&folder).unwrap();
         assert_eq!(store.received(None, None, 10).unwrap(), unread[1..]);
@@ -439,11 +436,13 @@ mod tests {
     fn what_is_queued_waits_until_it_is_delivered() {
         let folder = folder("queue");
         let mut store = open(&folder).unwrap();
-        store.apply(NOW, &[queued(1, "one"), queued(2, "two"), queued(3, "three")]).unwrap();
+        store.apply(NOW, &[queued(1, "one"), queued(2, "two"), queued(3, "three")], &[]).unwrap();
         let (to, id) = (name("bob"), MessageId([2; 16]));
-        store.apply(NOW, &[Change::Delivered { to: to.clone(), id }]).unwrap();
-        store.apply(NOW, &[Change::Cancelled { to: to.clone(), id: MessageId([3; 16]) }]).unwrap();
-        store.apply(NOW, &[Change::Cancelled { to, id }]).unwrap();
+        store.apply(NOW, &[Change::Delivered { to: to.clone(), id }], &[]).unwrap();
+        store
+            .apply(NOW, &[Change::Cancelled { to: to.clone(), id: MessageId([3; 16]) }], &[])
+            .unwrap();
+        store.apply(NOW, &[Change::Cancelled { to, id }], &[]).unwrap();
         drop(store);
         let store = open(&folder).unwrap();
         let queue = store.queue().unwrap();
@@ -451,6 +450,10 @@ mod tests {
         assert_eq!(queue[0].1.text, "one");
         assert_eq!(store.sent(id).unwrap().unwrap().state, State::Delivered);
         assert_eq!(store.history(None, 2).unwrap()[1].text, "three");
+        let mut store = store;
+        store.apply(NOW, &[queued(3, "three again"), queued(2, "not again")], &[]).unwrap();
+        let texts: Vec<_> = store.queue().unwrap().into_iter().map(|(_, text)| text.text).collect();
+        assert_eq!(texts, ["one", "three again"]);
     }
 
     #[test]
@@ -468,7 +471,7 @@ mod tests {
         let remembered =
             Remembered { contacts: vec![contact.clone()], vault_counter: 3, vault_dirty: true };
         store.replace(&remembered).unwrap();
-        store.apply(NOW, &[received(1, "a most unusual text")]).unwrap();
+        store.apply(NOW, &[received(1, "a most unusual text")], &[]).unwrap();
         assert_eq!(store.remembered().unwrap(), Some(remembered));
         let path = store.path().to_owned();
         drop(store);

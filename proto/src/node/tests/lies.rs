@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    crypto::secret::Secret,
+    crypto::{rng::Rng, secret::Secret},
     identity::{Entry, Identity},
     limits::CANDIDATES_MAX,
     node::{Event, Refused},
-    note::NoteKind,
+    note::{self, NoteKind},
     ticket::AttemptId,
+    time::UnixTime,
     wire::{
         self,
         server::{Candidate, Door, Reply},
@@ -293,6 +294,46 @@ fn an_acceptance_by_another_identity_is_told_and_accepts_nothing() {
     assert_eq!(world.count("alice", &Event::IdentityChanged(name("bob"))), 1);
     let contact = world.node("alice").contact(&name("bob")).unwrap();
     assert_eq!(contact.contact.standing, crate::vault::Standing::Requested);
+}
+
+#[test]
+fn a_changed_identity_is_looked_at_again_until_the_server_stops_lying() {
+    let mut world = World::of_friends(31, &["alice", "bob"]);
+    world.lie = Some(asked(|told| told.other = eve(&told.other)));
+    world.write("bob", "alice", "1");
+    world.run();
+    assert_eq!(world.count("alice", &Event::IdentityChanged(name("bob"))), 1);
+    let now = world.now;
+    let sent = world.node("alice").send(now, UnixTime::default(), &name("bob"), None, "2".into());
+    assert_eq!(sent, Err(Refused::IdentityChanged));
+    // Nothing of alice's waits, and still she asks for bob now and then: each time the world sees to it
+    // that her deadlines lie ahead.
+    world.settle("alice");
+    world.wait(Duration::from_secs(60));
+    world.lie = None;
+    world.wait(Duration::from_secs(600));
+    world.send("alice", "bob", "3");
+    assert_eq!(world.texts("bob"), ["3"]);
+}
+
+#[test]
+fn a_verified_request_is_not_pinned_anew_behind_the_persons_back() {
+    let mut world = World::of(32, &["alice", "bob"]);
+    world.add("alice", "bob").unwrap();
+    world.node("bob").set_verified(&name("alice")).unwrap();
+    world.settle("bob");
+    let pinned = world.node("bob").contact(&name("alice")).unwrap().contact.identity;
+    let eve = Identity::from_seed(Secret::new([66; 32]));
+    let entry = eve.entry(&name("alice"));
+    let bob = world.node("bob").identity();
+    let mut rng = Rng::from_seed(Secret::new([1; 32]));
+    let to = (&name("bob"), &bob);
+    let sealed = note::seal(&mut rng, &eve, &entry, NoteKind::Request, to).unwrap();
+    let from = name("alice");
+    world.server_says("bob", &Reply::Note { note: 99, from, kind: NoteKind::Request, sealed });
+    assert_eq!(world.count("bob", &Event::IdentityChanged(name("alice"))), 1);
+    let contact = world.node("bob").contact(&name("alice")).unwrap().contact.clone();
+    assert_eq!((contact.identity, contact.verified), (pinned, true));
 }
 
 #[test]
