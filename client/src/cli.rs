@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and what is said when it makes no sense.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -37,7 +37,7 @@ pub(crate) struct Global {
 
     /// Keep every file below this directory
     #[arg(long, global = true, env = "HITHER_HOME", value_name = "DIR")]
-    pub(crate) home: Option<PathBuf>,
+    home: Option<OsString>,
 
     /// Which of your accounts this is about
     #[arg(
@@ -302,9 +302,20 @@ fn addressed(rendered: &str) -> String {
     }
 }
 
+impl Global {
+    /// The directory for every file, if one was given. Set to nothing is not set.
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home.as_deref().filter(|home| !home.is_empty()).map(Path::new)
+    }
+}
+
 fn profile_name(name: &str) -> Result<String, &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let fits = (1..=64).contains(&name.len()) && !name.starts_with('.');
+    // Set to nothing is not set, as with other variables of the environment.
+    if name.is_empty() {
+        return Ok(DEFAULT_PROFILE.to_owned());
+    }
+    let fits = name.len() <= 64 && !name.starts_with('.');
     match fits && name.bytes().all(allowed) {
         true => Ok(name.to_owned()),
         false => Err("a profile's name has 1 to 64 of A-Z a-z 0-9 . _ -, with no dot in front"),
@@ -337,7 +348,7 @@ mod tests {
                 "{line}"
             );
             assert_eq!(global.profile, "alice");
-            assert_eq!(global.home, Some(PathBuf::from("/h")));
+            assert_eq!(global.home(), Some(Path::new("/h")));
             assert_eq!(global.color, Color::Never);
             assert_eq!(global.verbose, 1);
         }
@@ -349,7 +360,7 @@ mod tests {
         for name in ["default", "A.b_c-9", "-x", longest.as_str()] {
             assert!(profile_name(name).is_ok(), "{name:?}");
         }
-        for name in ["", ".", "..", ".hidden", "a/b", "a b", "ä", "a\0", too_long.as_str()] {
+        for name in [".", "..", ".hidden", "a/b", "a b", "ä", "a\0", too_long.as_str()] {
             assert!(profile_name(name).is_err(), "{name:?}");
         }
     }

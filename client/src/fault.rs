@@ -30,6 +30,8 @@ pub(crate) enum Fault {
 
     // What was typed.
     BadName,
+    BadAddress,
+    Oneself,
     BadLink,
     BadCursor,
     BadId,
@@ -42,6 +44,8 @@ pub(crate) enum Fault {
     NoContact { name: String },
     NoRequest { name: String },
     NotAccepted { name: String },
+    NotAnswered { name: String },
+    StillAsked { name: String },
     Blocked { name: String },
     ContactsFull,
     QueueFull { name: String },
@@ -161,8 +165,13 @@ impl Fault {
             Fault::AuthRequired | Fault::TakenOver => Code::AuthRequired,
             Fault::AuthFailed => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
+            Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. }) => {
+                Code::NotFound
+            }
             Fault::LoggedIn { .. }
             | Fault::BadName
+            | Fault::BadAddress
+            | Fault::Oneself
             | Fault::BadLink
             | Fault::BadCursor
             | Fault::BadId
@@ -170,10 +179,13 @@ impl Fault {
             | Fault::TextTooLong
             | Fault::OtherServer { .. }
             | Fault::Usage(_) => Code::Usage,
-            Fault::NoContact { .. } | Fault::NoRequest { .. } => Code::NotFound,
+            Fault::NoContact { .. } | Fault::NoRequest { .. } | Fault::StillAsked { .. } => {
+                Code::NotFound
+            }
             Fault::RegistrationClosed
             | Fault::NameTaken { .. }
             | Fault::NotAccepted { .. }
+            | Fault::NotAnswered { .. }
             | Fault::Blocked { .. }
             | Fault::ContactsFull
             | Fault::QueueFull { .. } => Code::Refused,

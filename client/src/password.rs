@@ -100,7 +100,7 @@ fn prepare_to_ask(may_ask: bool) -> Result<(), Fault> {
     if !may_ask || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Usage::PasswordFlag.into());
     }
-    interrupt::watch().map_err(|error| unreadable(Path::new("/dev/tty"), &error))
+    interrupt::watch(|| ()).map_err(|error| unreadable(Path::new("/dev/tty"), &error))
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<String>, Fault> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::fault::{Fault, NoAgent};
+use crate::fault::{Code, Fault, NoAgent};
 use crate::paths::Profile;
 
 /// A connection to the agent of a profile.
@@ -152,6 +152,10 @@ impl Agent {
 
     fn hello(&mut self) -> Result<(), Fault> {
         let hello = match self.call("agent.hello", &json!({})) {
+            // It was just stopping.
+            Err(Fault::Agent(report)) if report.code == Code::AgentUnavailable => {
+                return Err(NoAgent::Lost { log: self.log.clone() }.into());
+            }
             Err(Fault::Agent(_)) => Value::Null,
             other => other?,
         };

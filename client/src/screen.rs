@@ -12,6 +12,7 @@ use crate::text::quoted;
 use crate::untrusted::Untrusted;
 
 /// How this command talks.
+#[derive(Clone)]
 pub(crate) struct Screen {
     pub(crate) json: bool,
     quiet: bool,
@@ -140,7 +141,7 @@ fn versioned(object: &Value) -> String {
 fn hither_with_flags(global: &Global) -> String {
     let given = |name| std::env::var(name).unwrap_or_default();
     let mut command = "hither".to_owned();
-    if let Some(home) = global.home.as_ref().map(|home| home.to_string_lossy())
+    if let Some(home) = global.home().map(|home| home.to_string_lossy())
         && home != given("HITHER_HOME")
     {
         command = format!("{command} --home {}", quoted(&home));

@@ -34,6 +34,8 @@ pub(crate) fn message(fault: &Fault) -> String {
         }
         Fault::WeakPassword { warning: None, .. } => "this password is too easy to guess".into(),
         Fault::BadName => "that is not a name".into(),
+        Fault::BadAddress => "that is not an address".into(),
+        Fault::Oneself => "that is you".into(),
         Fault::BadLink => "that is not the link of a server".into(),
         Fault::BadCursor => "that is not a cursor".into(),
         Fault::BadId => "that is not a message id".into(),
@@ -44,6 +46,8 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::NoContact { name } => format!("{name} is not among your contacts"),
         Fault::NoRequest { name } => format!("{name} has not asked to be your contact"),
         Fault::NotAccepted { name } => format!("{name} has not accepted you as a contact yet"),
+        Fault::NotAnswered { name } => format!("{name} has asked you, and waits for your answer"),
+        Fault::StillAsked { name } => format!("you have asked {name}, and they have not answered"),
         Fault::Blocked { name } => format!("you have blocked {name}"),
         Fault::ContactsFull => "there is no room for another contact".into(),
         Fault::QueueFull { name } => format!("too many messages wait for {name} already"),
@@ -75,6 +79,7 @@ pub(crate) fn message(fault: &Fault) -> String {
 }
 
 /// What to do next. A command in backquotes gets the flags that this one was called with.
+#[expect(clippy::too_many_lines, reason = "a table with a line for each fault")]
 pub(crate) fn hint(fault: &Fault) -> String {
     match fault {
         Fault::ServerUnreachable { .. } => {
@@ -99,7 +104,9 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::AuthFailed => "nobody can tell you which of the two it is; try again".into(),
         Fault::TakenOver => "`hither login USER@HOST` brings it back here".into(),
         Fault::WeakPassword { suggestions, .. } => stronger(suggestions),
-        Fault::BadName => "write bob, or bob@example.org, or bob@example.org:4433".into(),
+        Fault::BadName => "1 to 32 of a-z 0-9 . _ -, beginning with a letter or a digit".into(),
+        Fault::BadAddress => "write bob@example.org, or bob@example.org:4433".into(),
+        Fault::Oneself => "contacts are other people".into(),
         Fault::BadLink => {
             "it looks like hither://example.org#FINGERPRINT; quote it for the shell".into()
         }
@@ -112,6 +119,10 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::NoContact { name } => format!("`hither contact add {}`", quoted(name)),
         Fault::NoRequest { name } => format!("ask them: `hither contact add {}`", quoted(name)),
         Fault::NotAccepted { .. } => "`hither list` shows when they have".into(),
+        Fault::NotAnswered { name } => format!("`hither contact accept {}`", quoted(name)),
+        Fault::StillAsked { .. } => {
+            "they have to accept; `hither list` shows when they have".into()
+        }
         Fault::Blocked { name } => format!("`hither contact unblock {}`", quoted(name)),
         Fault::ContactsFull => "`hither contact remove NAME` makes room".into(),
         Fault::QueueFull { .. } => "they have to come online first".into(),

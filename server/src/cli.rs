@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     config::{PublicHost, Registration},
@@ -31,8 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs a throw-away server: own keys, open registration, nothing left behind.
     Dev {
-        /// Where to listen. Port 0 picks a free one.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433")]
+        /// Where to listen, on this machine only. Port 0 picks a free one.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433", value_parser = loopback)]
         listen: SocketAddr,
     },
     /// Makes keys, certificate and database of a new server, and prints its link.
@@ -99,7 +99,7 @@ impl Cli {
 impl Output {
     /// Prints to stdout: `text` for people, `object` for machines.
     pub(crate) fn print(self, text: &str, object: Value) -> Result<(), Fault> {
-        let line = if self.json { versioned(object).to_string() } else { text.to_owned() };
+        let line = if self.json { versioned(&object) } else { text.to_owned() };
         let mut stdout = io::stdout().lock();
         let printed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
         printed.map_err(Fault::Output)
@@ -110,10 +110,20 @@ impl Output {
         let mut stderr = io::stderr().lock();
         // If even stderr is gone, the exit code still tells.
         let _ = if self.json {
-            writeln!(stderr, "{}", fault.to_json())
+            writeln!(stderr, "{}", versioned(&fault.to_json()))
         } else {
             writeln!(stderr, "hitherd: {fault}\n{}", fault.hint())
         };
+    }
+}
+
+/// A throw-away server takes registrations from everybody, so nobody outside may reach it.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "not an address and a port".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("a throw-away server listens on loopback only, such as 127.0.0.1:0".to_owned())
     }
 }
 
@@ -128,9 +138,10 @@ fn problem(error: &clap::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn versioned(mut object: Value) -> Value {
-    object["v"] = json!(1);
-    object
+/// The object as a line, the version of its form first.
+fn versioned(object: &Value) -> String {
+    let members = object.to_string();
+    format!("{{\"v\":1,{}", members.trim_start_matches('{'))
 }
 
 #[cfg(test)]
@@ -162,6 +173,7 @@ mod tests {
             "hitherd run",
             "hitherd fly",
             "hitherd dev --listen here",
+            "hitherd dev --listen 0.0.0.0:0",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
         ] {

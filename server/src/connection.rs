@@ -14,7 +14,7 @@ use tracing::trace;
 use crate::{
     data::random,
     quic::{self, Frame, Gone},
-    router::{Address, ConnectionId, Inbox, inbox},
+    router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
 };
 
@@ -97,9 +97,10 @@ impl Connection {
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Bind(name, session) => {
-                    let address = self.address.clone();
-                    self.shared.router.bind(name, self.id, session, address);
+                Output::Bind { name, session, revision } => {
+                    let (connection, address) = (self.id, self.address.clone());
+                    let newcomer = Binding { connection, session, revision, address };
+                    self.shared.router.bind(name, newcomer);
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {

@@ -151,7 +151,7 @@ impl Fault {
 
     /// The line that stderr ends with when a machine reads it.
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "v": 1, "error": {
+        json!({ "error": {
             "code": self.code(),
             "exit": self.exit(),
             "message": self.to_string(),

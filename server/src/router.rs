@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hither_proto::{directory::Signal, name::Name, wire::server::SessionId};
+use hither_proto::{
+    directory::{Revision, Signal},
+    name::Name,
+    wire::server::SessionId,
+};
 use tokio::sync::{Notify, mpsc};
 
 use crate::limits::{ROUTER_SHARDS, SIGNALS_MAX};
@@ -21,9 +25,16 @@ pub(crate) struct Router {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
-struct Binding {
-    connection: ConnectionId,
-    address: Address,
+/// Who speaks for a name.
+pub(crate) struct Binding {
+    /// On which connection.
+    pub(crate) connection: ConnectionId,
+    /// In which session.
+    pub(crate) session: SessionId,
+    /// When that was opened.
+    pub(crate) revision: Revision,
+    /// Where to put signals.
+    pub(crate) address: Address,
 }
 
 /// Where to put signals for one connection.
@@ -68,19 +79,19 @@ impl Router {
         Self { hasher: RandomState::new(), shards }
     }
 
-    /// From now on `connection` speaks for `name`, in `session`. Whoever did before is told.
-    pub(crate) fn bind(
-        &self,
-        name: Name,
-        connection: ConnectionId,
-        session: SessionId,
-        address: Address,
-    ) {
-        let binding = Binding { connection, address };
-        let before = self.shard(&name).insert(name, binding);
-        if let Some(before) = before {
-            before.address.put(Box::new(Signal::Replaced { by: session }));
-        }
+    /// From now on `newcomer` speaks for `name`, and whoever did before is told; or the other way round,
+    /// if that one was opened later and was only quicker to get here.
+    pub(crate) fn bind(&self, name: Name, newcomer: Binding) {
+        let mut shard = self.shard(&name);
+        let (told, by) = match shard.get(&name) {
+            Some(newer) if newer.revision > newcomer.revision => (newcomer, newer.session),
+            _ => {
+                let by = newcomer.session;
+                let Some(before) = shard.insert(name, newcomer) else { return };
+                (before, by)
+            }
+        };
+        told.address.put(Box::new(Signal::Replaced { by }));
     }
 
     /// `connection` does not speak for `name` any more. Says whether it did until now.
@@ -125,6 +136,12 @@ mod tests {
     const FIRST: ConnectionId = ConnectionId(1);
     const SECOND: ConnectionId = ConnectionId(2);
 
+    /// A connection of that number, whose session was opened at `revision` and is called by it.
+    fn binding(connection: ConnectionId, revision: u8, address: Address) -> Binding {
+        let session = [revision; 16];
+        Binding { connection, session, revision: Revision(revision.into()), address }
+    }
+
     fn name(text: &str) -> Name {
         text.parse().unwrap()
     }
@@ -138,7 +155,7 @@ mod tests {
         let router = Router::new();
         assert!(router.route(name("alice"), offline("bob")).is_some());
         let (address, mut inbox) = inbox();
-        router.bind(name("alice"), FIRST, [1; 16], address);
+        router.bind(name("alice"), binding(FIRST, 1, address));
         for from in ["bob", "carol"] {
             assert!(router.route(name("alice"), offline(from)).is_none());
         }
@@ -154,8 +171,8 @@ mod tests {
     async fn a_second_connection_takes_the_name_over() {
         let router = Router::new();
         let ((first, mut first_inbox), (second, mut second_inbox)) = (inbox(), inbox());
-        router.bind(name("alice"), FIRST, [1; 16], first);
-        router.bind(name("alice"), SECOND, [2; 16], second);
+        router.bind(name("alice"), binding(FIRST, 1, first));
+        router.bind(name("alice"), binding(SECOND, 2, second));
         let told = first_inbox.next().await.unwrap();
         assert!(matches!(*told, Signal::Replaced { by } if by == [2; 16]));
         assert!(!router.unbind(&name("alice"), FIRST));
@@ -166,10 +183,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_was_opened_later_stays_even_if_it_is_bound_first() {
+        let router = Router::new();
+        let ((older, mut older_inbox), (newer, mut newer_inbox)) = (inbox(), inbox());
+        router.bind(name("alice"), binding(SECOND, 2, newer));
+        router.bind(name("alice"), binding(FIRST, 1, older));
+        let told = older_inbox.next().await.unwrap();
+        assert!(matches!(*told, Signal::Replaced { by } if by == [2; 16]));
+        assert!(!router.unbind(&name("alice"), FIRST));
+        assert!(router.route(name("alice"), offline("bob")).is_none());
+        let heard = newer_inbox.next().await.unwrap();
+        assert!(matches!(*heard, Signal::Offline { .. }), "{heard:?}");
+    }
+
+    #[tokio::test]
     async fn a_connection_that_does_not_keep_up_is_given_up() {
         let router = Router::new();
         let (address, inbox) = inbox();
-        router.bind(name("alice"), FIRST, [1; 16], address);
+        router.bind(name("alice"), binding(FIRST, 1, address));
         for _ in 0..SIGNALS_MAX {
             assert!(router.route(name("alice"), offline("bob")).is_none());
         }

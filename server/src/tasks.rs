@@ -5,7 +5,8 @@ use std::{net::IpAddr, sync::Arc, thread};
 use hither_proto::{
     crypto::{
         opaque::{
-            KE1_BYTES, REGISTRATION_REQUEST_BYTES, ServerLogin, ServerSetup, answer_registration,
+            CREDENTIAL_BYTES, KE1_BYTES, OpaqueFailed, REGISTRATION_REQUEST_BYTES, ServerLogin,
+            ServerSetup, answer_registration, decoy_credential,
         },
         rng::Rng,
         secret::Secret,
@@ -57,8 +58,8 @@ impl Tasks {
     /// Performs a task for a client at `address`.
     pub(crate) async fn perform(&self, task: Task, address: IpAddr) -> Outcome {
         match task {
-            Task::AnswerRegistration { name, request } => {
-                self.answer_registration(name, request, address).await
+            Task::AnswerRegistration { credential, request } => {
+                self.answer_registration(credential, request, address).await
             }
             Task::StartLogin { name, ke1, context } => {
                 self.start_login(name, ke1, context, address).await
@@ -78,7 +79,7 @@ impl Tasks {
 
     async fn answer_registration(
         &self,
-        name: Name,
+        credential: [u8; CREDENTIAL_BYTES],
         request: [u8; REGISTRATION_REQUEST_BYTES],
         address: IpAddr,
     ) -> Outcome {
@@ -87,8 +88,8 @@ impl Tasks {
         }
         let setup = Arc::clone(&self.opaque);
         self.compute(move || {
-            let response = answer_registration(&setup, name.as_bytes(), &request).ok()?;
-            Some(Outcome::Registration(Box::new(response)))
+            let response = answer_registration(&setup, &credential, &request)?;
+            Ok(Outcome::Registration(Box::new(response)))
         })
         .await
     }
@@ -112,15 +113,18 @@ impl Tasks {
         if let Err(too_many) = self.attempts.login_to(name.clone(), logins) {
             return limited(too_many);
         }
+        let Ok(seed) = random() else { return Outcome::Unavailable };
         let setup = Arc::clone(&self.opaque);
+        // Made for every name, like the decoy of an entry.
+        let decoy = decoy_credential(&self.decoy, name.as_bytes());
         self.compute(move || {
-            let mut rng = Rng::from_seed(random().ok()?);
-            let record = credentials.map(|credentials| credentials.record);
+            let mut rng = Rng::from_seed(seed);
+            let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
+            let record = credentials.as_ref().map(|known| &known.record);
             let name = name.as_bytes();
-            let started =
-                ServerLogin::start(&mut rng, &setup, name, record.as_ref(), &context, &ke1);
-            let (state, ke2) = started.ok()?;
-            Some(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) })
+            let (state, ke2) =
+                ServerLogin::start(&mut rng, &setup, name, &credential, record, &context, &ke1)?;
+            Ok(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) })
         })
         .await
     }
@@ -134,12 +138,15 @@ impl Tasks {
         }
     }
 
-    /// Runs public-key work where it does not hold up the network. Work that comes to nothing was asked
-    /// for with bytes that no honest client sends.
-    async fn compute(&self, work: impl FnOnce() -> Option<Outcome> + Send + 'static) -> Outcome {
+    /// Runs public-key work where it does not hold up the network. What is stored was looked at before it
+    /// was, so work that comes to nothing was asked for with bytes that no honest client sends.
+    async fn compute(
+        &self,
+        work: impl FnOnce() -> Result<Outcome, OpaqueFailed> + Send + 'static,
+    ) -> Outcome {
         let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
         match spawn_blocking(work).await {
-            Ok(outcome) => outcome.unwrap_or(Outcome::Unavailable),
+            Ok(outcome) => outcome.unwrap_or(Outcome::Malformed),
             Err(failed) => {
                 error!("public-key work ended by a bug: {failed}");
                 Outcome::Unavailable

@@ -158,3 +158,24 @@ fn a_login_elsewhere_takes_over_and_the_queue_stays() {
     assert_eq!((message.id, message.text), (waiting, "from the first machine".to_owned()));
     until_true("the queue is empty", || alice.queue().is_empty());
 }
+
+#[test]
+fn a_machine_that_was_taken_over_speaks_for_nobody() {
+    let lab = Lab::new("taken over");
+    let server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    bob.delivers("alice", "to the first machine");
+    assert_eq!(alice.hears(1), ["to the first machine"]);
+    let there = alice.elsewhere();
+    there.logs_in(&server);
+    alice.is_offline();
+
+    bob.sees_online("alice");
+    bob.delivers("alice", "to the second");
+    assert_eq!(there.hears(1), ["to the second"]);
+    assert!(alice.receives().is_empty());
+    alice.sends("bob", "from the first").fails(4, "auth_required");
+    alice.runs(&["contact", "add", "carol"]).fails(4, "auth_required");
+    there.delivers("bob", "from the second");
+    assert_eq!(bob.hears(1), ["from the second"]);
+}

@@ -55,15 +55,20 @@ struct Logout {
 }
 
 impl Account {
-    /// The account of a session that was saved here.
+    /// The account of a session that was saved here, if its store is here too.
     pub(super) fn resume(
         saved: SavedSession,
         folder: &Path,
         rng: &mut Rng,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Option<Self>, StoreError> {
         let store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
+        // Every login leaves its mark. A store without one is not the store of this session, and going on
+        // from it would put an empty vault in the place of the real one.
+        if store.remembered()?.is_none() {
+            return Ok(None);
+        }
         let node = start(&saved, &store, rng)?;
-        Ok(Self {
+        Ok(Some(Self {
             saved,
             node,
             store,
@@ -72,7 +77,7 @@ impl Account {
             ended: false,
             read: Vec::new(),
             logout: None,
-        })
+        }))
     }
 
     /// The account of somebody who has just logged in.
@@ -104,6 +109,12 @@ impl Account {
         Ok(())
     }
 
+    /// The server has ended the session: whoever is logged in elsewhere speaks for the account now.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.node.part();
+    }
+
     /// `name@host[:port]`.
     pub(super) fn address(&self) -> String {
         let (name, server) = (self.saved.name.clone(), self.saved.host.clone());
@@ -121,10 +132,13 @@ impl Account {
         if self.ended {
             return Some(Fault::TakenOver);
         }
+        self.server.is_none().then(|| self.unreachable())
+    }
+
+    /// That the server does not answer.
+    pub(super) fn unreachable(&self) -> Fault {
         let host = &self.saved.host;
-        self.server
-            .is_none()
-            .then(|| Fault::ServerUnreachable { host: host.host.clone(), port: host.port })
+        Fault::ServerUnreachable { host: host.host.clone(), port: host.port }
     }
 
     /// Begins the logout exchange; `None` if there is no server to have it with.
@@ -163,6 +177,8 @@ impl Account {
             }
             Ok(Reply::LoggedOut) => {
                 if let Some(logout) = self.logout.take_if(|logout| logout.proven) {
+                    // The server closes now, and there is no session to come back to.
+                    self.ended = true;
                     // Whoever waited may have given up.
                     let _ = logout.done.send(());
                 }

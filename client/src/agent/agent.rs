@@ -3,6 +3,7 @@
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,7 +30,10 @@ use super::{
     session_file::{self, SavedSession},
     store::StoreError,
 };
-use crate::{fault::Fault, paths::Profile};
+use crate::{
+    fault::{Fault, NoAgent},
+    paths::Profile,
+};
 
 /// What may wait to be told to the agent. Whoever tells more waits, and with it the network behind.
 const INBOX: usize = 4096;
@@ -46,6 +50,12 @@ const RECONNECT_MAX: Duration = Duration::from_secs(15);
 
 /// How long a disk that did not take a change is left alone.
 const DISK_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long an agent in which nobody is logged in stays for whoever may come.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Who holds the count of visitors without being one: the agent, and whoever lets them in.
+const RESIDENTS: usize = 2;
 
 /// How long goodbyes may take when the agent stops.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -71,6 +81,8 @@ pub(super) struct Handle {
     to: mpsc::Sender<ToAgent>,
     notices: broadcast::Sender<Notice>,
     log: PathBuf,
+    /// Held by every connection of a command.
+    _visitor: Arc<()>,
 }
 
 impl Handle {
@@ -87,7 +99,7 @@ impl Handle {
                 let _ = answer.send(failed.map_or(done, Err));
             })
         });
-        let stopped = || Fault::Internal { log: self.log.clone() };
+        let stopped = || Fault::NoAgent(NoAgent::Lost { log: self.log.clone() });
         self.to.send(ToAgent::Call(call)).await.map_err(|_| stopped())?;
         wait.await.map_err(|_| stopped())?
     }
@@ -111,6 +123,7 @@ pub(super) struct Agent {
     started: Instant,
     epochs: u64,
     reconnecting: Option<AbortHandle>,
+    visitors: Arc<()>,
 }
 
 impl Agent {
@@ -125,7 +138,9 @@ impl Agent {
         let network = Network::open(cid_key).context("opening the UDP socket")?;
         let (to, inbox) = mpsc::channel(INBOX);
         let (notices, _) = broadcast::channel(EVENTS);
-        let handle = Handle { to: to.clone(), notices: notices.clone(), log: profile.log() };
+        let visitors = Arc::new(());
+        let (log, _visitor) = (profile.log(), visitors.clone());
+        let handle = Handle { to: to.clone(), notices: notices.clone(), log, _visitor };
         let peers = Peers::new(network.clone(), to.clone());
         let mut agent = Self {
             profile: profile.clone(),
@@ -139,6 +154,7 @@ impl Agent {
             started: Instant::now(),
             epochs: 0,
             reconnecting: None,
+            visitors,
         };
         let path = profile.session();
         let saved = SavedSession::load(&path).map_err(|error| Fault::file(&path, &error))?;
@@ -146,23 +162,25 @@ impl Agent {
             let account = Account::resume(saved, &profile.state_dir, &mut agent.rng);
             let account =
                 account.map_err(|error| error.fault(&profile.state_dir, &profile.log()))?;
-            agent.account = Some(account);
+            agent.account = account;
             agent.reconnect(Duration::ZERO);
         }
         Ok((agent, handle, inbox))
     }
 
     /// Runs until something sets `stopping`, or the system asks to stop.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<ToAgent>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<ToAgent>) -> Self {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
         while !self.stopping {
             let deadline = self.account.as_ref().and_then(|account| account.node.deadline());
             let sleep = deadline.map(|deadline| self.now().until(deadline));
+            let idle = self.account.is_none() && Arc::strong_count(&self.visitors) <= RESIDENTS;
             let mut first = None;
             tokio::select! {
                 told = inbox.recv() => first = told,
                 () = wait(sleep) => self.handle(Input::Timeout),
+                () = wait(idle.then_some(IDLE)) => self.stopping = true,
                 () = signalled(&mut terminate) => self.stopping = true,
                 () = signalled(&mut interrupt) => self.stopping = true,
             }
@@ -179,7 +197,7 @@ impl Agent {
                 reply(failed.clone());
             }
         }
-        self.leave().await;
+        self
     }
 
     /// Whoever is logged in.
@@ -229,8 +247,9 @@ impl Agent {
                 self.peers.gone(conn);
                 self.handle(Input::PeerClosed(conn));
             }
-            ToAgent::PeerFrame(conn, frame) => {
+            ToAgent::PeerFrame { conn, frame, room } => {
                 self.handle(Input::PeerFrame { conn, frame: &frame });
+                drop(room);
             }
             ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
             ToAgent::Server { link, what } => self.server_said(link, what),
@@ -288,7 +307,7 @@ impl Agent {
                 self.handle(Input::ServerUp);
                 self.notify(Notice::Online);
             }
-            Resumption::Ended => account.ended = true,
+            Resumption::Ended => account.end(),
         }
     }
 
@@ -370,7 +389,7 @@ impl Agent {
             }
             Output::Event(event) => {
                 if event == Event::TakenOver {
-                    account.ended = true;
+                    account.end();
                 }
                 self.notify(Notice::Node(event));
             }
@@ -419,7 +438,8 @@ impl Agent {
         let _ = self.notices.send(notice);
     }
 
-    async fn leave(mut self) {
+    /// Says goodbye to everybody.
+    pub(super) async fn leave(mut self) {
         self.uninstall();
         // Whoever has not heard by then finds out by itself.
         let _ = tokio::time::timeout(FAREWELL, self.network.idle()).await;

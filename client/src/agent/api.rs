@@ -63,6 +63,7 @@ pub(super) async fn call(
         "message.list" => Ok(messages::list(handle, parse(params)?).await?),
         "message.queue" => Ok(messages::queue(handle).await?),
         "message.unread" => Ok(messages::unread(handle, parse(params)?).await?),
+        "message.mark_read" => Ok(messages::mark_read(handle, parse(params)?).await?),
         "events.subscribe" => Ok(messages::subscribe(handle, peer, parse(params)?).await?),
         _ => match Doing::parse(method) {
             Some(doing) => Ok(people::do_with(handle, named(params)?, doing).await?),

@@ -44,7 +44,7 @@ pub(super) async fn login(
     link: Option<&str>,
     password: Zeroizing<String>,
 ) -> Result<Value, Fault> {
-    let address: Address = address.parse().map_err(|_| Fault::BadName)?;
+    let address: Address = address.parse().map_err(|_| Fault::BadAddress)?;
     let link = link.map(str::parse::<ServerLink>).transpose().map_err(|_| Fault::BadLink)?;
     let dialling = prepare(handle, Some(address.clone())).await?;
     let pin = match link {

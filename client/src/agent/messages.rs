@@ -17,7 +17,7 @@ use super::{
     json,
     people::{refused, resolve},
     rpc::Peer,
-    store::{Message, State, StoreError},
+    store::{Message, State, StoreError, Which},
 };
 use crate::fault::{Fault, Reason};
 
@@ -54,6 +54,12 @@ pub(super) struct Receive {
     since: Option<String>,
 }
 
+/// What has been read.
+#[derive(Deserialize)]
+pub(super) struct MarkRead {
+    cursors: Vec<String>,
+}
+
 /// Queues a text and waits, if there is something to wait for, until it is delivered.
 pub(super) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
     let started = Instant::now();
@@ -64,11 +70,14 @@ pub(super) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
     }
     let id = id.map(|id| id.parse::<MessageId>()).transpose().map_err(|_| Fault::BadId)?;
     let queued = handle.call(move |agent| queue_text(agent, &to, id, text)).await?;
-    let Queued { to, id, done } = queued;
+    let Queued { to, id, done, hold } = queued;
     if let Some(state) = done {
         return Ok(known(id, state));
     }
     let patience = wait_ms.map(Duration::from_millis);
+    if hold == Some(Hold::Offline) && patience.is_none() {
+        return Ok(json!({ "id": id.to_string(), "state": "queued", "reason": "offline" }));
+    }
     let outcome = loop {
         let outcome = outcome(&mut notices, &to, id, patience).await;
         if !matches!(outcome, Outcome::Changed) {
@@ -142,66 +151,70 @@ pub(super) async fn queue(handle: &Handle) -> Result<Value, Fault> {
         .await
 }
 
-/// What is unread, or everything after a cursor; it is read now.
+/// What is unread, or everything after a cursor. Reading it is said with [`mark_read`].
 pub(super) async fn unread(handle: &Handle, what: Receive) -> Result<Value, Fault> {
-    let since = what.since.as_deref().map(cursor).transpose()?;
+    let which = which(what.since.as_deref())?;
     let messages = handle
         .call(move |agent| {
-            let from = what.from.map(|from| resolve(agent.account()?, &from)).transpose()?;
+            let from = what.from.map(|from| sender(agent, &from)).transpose()?;
             let max = what.max.unwrap_or(PAGE);
-            let messages =
-                reading(agent, |account| account.store.received(from.as_ref(), since, max))?;
-            mark_read(agent, &messages)?;
-            Ok(messages)
+            reading(agent, |account| account.store.received(from.as_ref(), which, max))
         })
         .await?;
     Ok(json!({ "messages": messages.iter().map(json::received).collect::<Vec<_>>() }))
 }
 
+/// Notes that texts have been read, by their cursors.
+pub(super) async fn mark_read(handle: &Handle, what: MarkRead) -> Result<Value, Fault> {
+    let cursors = what.cursors.iter().map(|text| cursor(text)).collect::<Result<Vec<_>, _>>()?;
+    handle
+        .call(move |agent| {
+            agent.account()?.read.extend(cursors);
+            Ok(json!({}))
+        })
+        .await
+}
+
 /// Tells what is unread, or everything after a cursor, and then whatever comes, until `max` or until
-/// nobody listens.
+/// nobody listens. Each subscription hears everything once.
 pub(super) async fn subscribe(handle: &Handle, peer: &Peer, what: Receive) -> Result<Value, Fault> {
-    let since = what.since.as_deref().map(cursor).transpose()?;
-    let mut notices = handle.notices();
-    let from = match what.from {
-        Some(from) => Some(handle.call(move |agent| resolve(agent.account()?, &from)).await?),
-        None => handle.call(|agent| agent.account().map(|_| None)).await?,
-    };
-    let (handle, mut peer) = (handle.clone(), peer.clone());
+    let mut which = which(what.since.as_deref())?;
+    let notices = handle.notices();
+    // Whatever comes from here on is new, however it is read elsewhere in the meantime.
+    let (from, newest) = handle
+        .call(move |agent| {
+            let from = what.from.map(|from| sender(agent, &from)).transpose()?;
+            Ok((from, reading(agent, |account| account.store.newest())?))
+        })
+        .await?;
+    let (handle, mut peer, mut notices) = (handle.clone(), peer.clone(), notices);
     tokio::spawn(async move {
-        let mut since = since;
         let mut left = what.max.unwrap_or(usize::MAX);
         while left > 0 {
             let (name, page) = (from.clone(), left.min(PAGE));
             let next = handle.call(move |agent| {
-                reading(agent, |account| account.store.received(name.as_ref(), since, page))
+                reading(agent, |account| account.store.received(name.as_ref(), which, page))
             });
-            let Ok(mut messages) = next.await else { return };
-            let mut written = 0;
+            let Ok(messages) = next.await else { return };
             for message in &messages {
                 let mut event = json::received(message);
                 event["kind"] = json!("message.received");
                 if !peer.event(&event).await {
-                    break;
+                    return;
                 }
-                written += 1;
-                // Without a cursor it is the unread ones that count.
-                since = since.map(|_| message.seq);
+                which = which.after(message.seq);
             }
-            let all = written == messages.len();
-            messages.truncate(written);
-            left -= written;
-            let nothing = messages.is_empty();
-            // Read is what was written, and no sooner.
-            let marked = handle.call(move |agent| mark_read(agent, &messages)).await;
-            if !all || marked.is_err() {
-                return;
+            left -= messages.len();
+            if !messages.is_empty() {
+                continue;
             }
-            if nothing {
-                tokio::select! {
-                    () = peer.ended() => return,
-                    more = received(&mut notices) => if !more { return },
-                }
+            if matches!(which, Which::Unread { .. }) {
+                which = Which::All { after: newest.max(which.cursor()) };
+                continue;
+            }
+            tokio::select! {
+                () = peer.ended() => return,
+                more = received(&mut notices) => if !more { return },
             }
         }
     });
@@ -214,6 +227,8 @@ struct Queued {
     id: MessageId,
     /// Its state, if there is nothing to wait for.
     done: Option<&'static str>,
+    /// Why it waits, if it was queued before and nothing will say so anew.
+    hold: Option<Hold>,
 }
 
 fn queue_text(
@@ -223,6 +238,9 @@ fn queue_text(
     text: String,
 ) -> Result<Queued, Fault> {
     let now = agent.now();
+    if agent.account()?.ended {
+        return Err(Fault::TakenOver);
+    }
     let to = resolve(agent.account()?, to)?;
     if let Some(id) = id {
         // What is queued may not be on disk yet.
@@ -237,27 +255,41 @@ fn queue_text(
             }),
         };
         if let Some((with, before, done)) = known {
-            let same = with == to && before == text;
-            return if same { Ok(Queued { to, id, done }) } else { Err(Fault::IdTaken) };
+            if with != to || before != text {
+                return Err(Fault::IdTaken);
+            }
+            let hold = agent.account()?.node.waiting_for(&to);
+            return Ok(Queued { to, id, done, hold });
         }
     }
     let account = agent.account()?;
-    let id = account.node.send(now, unix_now(), &to, id, text).map_err(|why| match why {
+    let sent = account.node.send(now, unix_now(), &to, id, text);
+    let id = sent.map_err(|why| match why {
         Refused::Full => Fault::QueueFull { name: to.to_string() },
-        why => refused(why, &to),
+        why => refused(why, &to, account),
     })?;
-    Ok(Queued { to, id, done: None })
+    Ok(Queued { to, id, done: None, hold: None })
 }
 
 fn sent(agent: &mut Agent, id: MessageId) -> Result<Option<Message>, Fault> {
     reading(agent, |account| account.store.sent(id))
 }
 
-/// Has texts marked as read, together with whatever else is written down next.
-fn mark_read(agent: &mut Agent, messages: &[Message]) -> Result<(), Fault> {
-    let unread = messages.iter().filter(|message| message.state == State::Unread);
-    agent.account()?.read.extend(unread.map(|message| message.seq));
-    Ok(())
+/// Which texts `since` asks for.
+fn which(since: Option<&str>) -> Result<Which, Fault> {
+    let since = since.map(cursor).transpose()?;
+    Ok(since.map_or(Which::Unread { after: 0 }, |after| Which::All { after }))
+}
+
+/// Whom texts are wanted from: somebody we know, or once knew.
+fn sender(agent: &mut Agent, from: &str) -> Result<Name, Fault> {
+    let from = resolve(agent.account()?, from)?;
+    let known = agent.account()?.node.contact(&from).is_some();
+    if known || !reading(agent, |account| account.store.history(Some(&from), 1))?.is_empty() {
+        Ok(from)
+    } else {
+        Err(Fault::NoContact { name: from.to_string() })
+    }
 }
 
 fn reading<T>(
@@ -292,7 +324,11 @@ async fn outcome(
         };
         let event = match notice {
             Ok(Notice::Node(event)) => event,
-            Ok(_) => continue,
+            Ok(Notice::Online) => {
+                deadline = Instant::now() + patience;
+                continue;
+            }
+            Ok(Notice::Received) => continue,
             Err(RecvError::Lagged(_) | RecvError::Closed) => return Outcome::Unknown,
         };
         match event {

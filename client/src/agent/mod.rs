@@ -23,6 +23,7 @@ use std::{fs::File, io::Write, process::ExitCode};
 
 use anyhow::Context as _;
 use hither_proto::node::Conn;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{launch::READY, paths::Profile};
 pub(in crate::agent) use agent::Call;
@@ -35,8 +36,8 @@ enum ToAgent {
     Connected(net::Connected),
     /// A peer has closed, or has been cut off.
     PeerClosed(Conn),
-    /// A peer has sent a frame.
-    PeerFrame(Conn, Vec<u8>),
+    /// A peer has sent a frame, which takes up room in its inbox until it is taken in.
+    PeerFrame { conn: Conn, frame: Vec<u8>, room: OwnedSemaphorePermit },
     /// A session has been continued at the server, or cannot be.
     Resumed { epoch: u64, outcome: account::Resumption },
     /// Something has come down the connection to the server with this number.
@@ -57,14 +58,18 @@ pub(crate) fn run(profile: &Profile, ready: Option<File>) -> anyhow::Result<Exit
     runtime.block_on(async {
         let (agent, handle, inbox) = agent::Agent::new(profile)?;
         let listener = rpc::listen(profile)?;
-        tokio::spawn(rpc::serve(listener, handle));
+        let answering = rpc::Answering::new();
+        let serving = tokio::spawn(rpc::serve(listener, handle, answering.clone()));
         if let Some(mut ready) = ready {
             // Whoever started us may have gone in the meantime; others will come.
             let _ = ready.write_all(READY.as_bytes());
         }
-        agent.run(inbox).await;
-        // The socket of a stopped agent only makes the next command try in vain.
+        let agent = agent.run(inbox).await;
+        // Whoever comes now starts the next agent, and does not wait for this one to say goodbye.
+        serving.abort();
         let _ = std::fs::remove_file(profile.socket());
+        agent.leave().await;
+        answering.finish().await;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -8,6 +8,7 @@ use hither_proto::{
     identity::safety_number as number_of,
     name::{Address, Name},
     node::{Event, Refused, RequestId},
+    vault::Standing,
     wire::server::Withdrawal,
 };
 use serde_json::{Value, json};
@@ -125,7 +126,9 @@ async fn ask(
     let outcome = match request {
         Ok(request) => match tokio::time::timeout(PATIENCE, answer(notices, request)).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => Err(Refused::ServerUnavailable),
+            Ok(None) => Err(Refused::ServerUnavailable),
+            // It takes nothing, or says nothing: as good as gone.
+            Err(_) => return Err(handle.call(|agent| Ok(agent.account()?.unreachable())).await?),
         },
         Err(why) => Err(why),
     };
@@ -136,10 +139,15 @@ async fn ask(
             return match fault {
                 Some(Fault::TakenOver) => Err(Fault::TakenOver),
                 Some(fault) => Ok(Asked::ServerGone(fault)),
-                None => Err(Fault::Unavailable { retry_after_ms: 1_000 }),
+                None => Ok(Asked::ServerGone(
+                    handle.call(|agent| Ok(agent.account()?.unreachable())).await?,
+                )),
             };
         }
-        Err(why) => return Err(refused(why, &name)),
+        Err(why) => {
+            let fault = move |agent: &mut Agent| Ok(refused(why, &name, agent.account()?));
+            return Err(handle.call(fault).await?);
+        }
     }
     handle
         .call(move |agent| {
@@ -173,7 +181,8 @@ pub(super) async fn verify(handle: &Handle, name: String, typed: String) -> Resu
             if bare(&digits) != bare(&typed) {
                 return Err(Fault::NotVerified { name: name.to_string() });
             }
-            account.node.set_verified(&name).map_err(|why| refused(why, &name))?;
+            let marked = account.node.set_verified(&name);
+            marked.map_err(|why| refused(why, &name, account))?;
             Ok(json!({ "name": name.as_str(), "digits": digits, "verified": true }))
         })
         .await
@@ -184,7 +193,7 @@ pub(super) fn resolve(account: &Account, text: &str) -> Result<Name, Fault> {
     if !text.contains('@') {
         return text.parse().map_err(|_| Fault::BadName);
     }
-    let address: Address = text.parse().map_err(|_| Fault::BadName)?;
+    let address: Address = text.parse().map_err(|_| Fault::BadAddress)?;
     if address.server == account.saved.host {
         Ok(address.name)
     } else {
@@ -193,17 +202,20 @@ pub(super) fn resolve(account: &Account, text: &str) -> Result<Name, Fault> {
 }
 
 /// What a refusal by the node means to a person.
-pub(super) fn refused(why: Refused, name: &Name) -> Fault {
+pub(super) fn refused(why: Refused, name: &Name, account: &Account) -> Fault {
+    let standing = account.node.contact(name).map(|view| view.contact.standing);
     let unavailable = Fault::Unavailable { retry_after_ms: 1_000 };
     let name = name.to_string();
     match why {
         Refused::Blocked => Fault::Blocked { name },
         Refused::Full => Fault::ContactsFull,
+        Refused::NotAccepted if standing == Some(Standing::Pending) => Fault::NotAnswered { name },
         Refused::NotAccepted => Fault::NotAccepted { name },
         Refused::NoContact => Fault::NoContact { name },
         Refused::IdentityChanged => Fault::IdentityChanged { name },
+        Refused::NoRequest if standing == Some(Standing::Requested) => Fault::StillAsked { name },
         Refused::NoRequest => Fault::NoRequest { name },
-        Refused::Oneself => Fault::BadName,
+        Refused::Oneself => Fault::Oneself,
         Refused::ServerGone | Refused::ServerUnavailable | Refused::ServerLies => unavailable,
     }
 }

@@ -1,6 +1,6 @@
 //! The agent's socket: JSON-RPC 2.0, one object a line, for programs of the same user only.
 
-use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Mutex, watch},
+    sync::{Mutex, Semaphore, watch},
     task::JoinSet,
 };
 use zeroize::Zeroizing;
@@ -19,6 +19,12 @@ use crate::{fault::Fault, paths::Profile};
 
 /// The longest line that is read. A text of 64 KiB fits, however its bytes are escaped.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Requests that may be under way at once, of everybody.
+const ANSWERS_MAX: u32 = 1024;
+
+/// How long answers may take when the agent stops.
+const FINISH: Duration = Duration::from_secs(1);
 
 /// Requests of one connection that may be under way at once.
 const REQUESTS_MAX: usize = 64;
@@ -42,8 +48,25 @@ pub(super) fn listen(profile: &Profile) -> Result<UnixListener, Fault> {
     Ok(listener)
 }
 
+/// The requests that are being answered.
+#[derive(Clone)]
+pub(super) struct Answering(Arc<Semaphore>);
+
+impl Answering {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(ANSWERS_MAX as usize)))
+    }
+
+    /// Waits until every answer is written, for a moment: some requests wait for somebody far away.
+    pub(super) async fn finish(&self) {
+        let all = self.0.acquire_many(ANSWERS_MAX);
+        let _ = tokio::time::timeout(FINISH, all).await;
+    }
+}
+
 /// Serves everybody who connects, until the agent stops.
-pub(super) async fn serve(listener: UnixListener, handle: Handle) {
+pub(super) async fn serve(listener: UnixListener, handle: Handle, answering: Answering) {
     loop {
         // What cannot be accepted now, for want of file descriptors, is tried again by its sender.
         let Ok((stream, _)) = listener.accept().await else {
@@ -53,7 +76,7 @@ pub(super) async fn serve(listener: UnixListener, handle: Handle) {
         let ours = rustix::process::geteuid().as_raw();
         // The directory keeps others out already; this holds even where it is not to be trusted.
         if stream.peer_cred().is_ok_and(|peer| peer.uid() == ours) {
-            tokio::spawn(converse(stream, handle.clone()));
+            tokio::spawn(converse(stream, handle.clone(), answering.0.clone()));
         }
     }
 }
@@ -101,7 +124,7 @@ impl Peer {
     }
 }
 
-async fn converse(stream: UnixStream, handle: Handle) {
+async fn converse(stream: UnixStream, handle: Handle, answering: Arc<Semaphore>) {
     let (read, write) = stream.into_split();
     let (end, ended) = watch::channel(false);
     let peer = Peer { stream: Arc::new(Mutex::new(write)), ended };
@@ -111,8 +134,10 @@ async fn converse(stream: UnixStream, handle: Handle) {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let (handle, peer) = (handle.clone(), peer.clone());
+        let (handle, peer, answering) = (handle.clone(), peer.clone(), answering.clone());
         requests.spawn(async move {
+            // The semaphore is never closed.
+            let _answering = answering.acquire_owned().await;
             if let Some(answer) = answer(&line, &handle, &peer).await {
                 peer.line(&answer).await;
             }
@@ -129,19 +154,25 @@ async fn converse(stream: UnixStream, handle: Handle) {
 /// The next line; `None` at the end, and after a line that is too long to be meant.
 async fn next_line(lines: &mut BufReader<OwnedReadHalf>) -> Option<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(Vec::new());
-    lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await.ok()?;
-    line.ends_with(b"\n").then_some(line)
+    let read = lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await.ok()?;
+    // The last line need not be ended.
+    let cut = read as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n");
+    (read > 0 && !cut).then_some(line)
 }
 
 async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Value> {
-    let Ok(mut request) = serde_json::from_slice::<Value>(line) else {
+    let Ok(request) = serde_json::from_slice::<Value>(line) else {
         return Some(error(&Value::Null, PARSE_ERROR, "not JSON"));
     };
-    let id = request["id"].take();
-    let Some(method) = request["method"].as_str().map(str::to_owned) else {
+    let Value::Object(mut request) = request else {
+        return Some(error(&Value::Null, INVALID_REQUEST, "not a request"));
+    };
+    let id = request.remove("id").unwrap_or_default();
+    let Some(method) = request.get("method").and_then(Value::as_str).map(str::to_owned) else {
         return Some(error(&id, INVALID_REQUEST, "no method"));
     };
-    let result = api::call(&method, request["params"].take(), handle, peer).await;
+    let params = request.remove("params").unwrap_or_default();
+    let result = api::call(&method, params, handle, peer).await;
     // A request without an id wants no answer.
     if id.is_null() {
         return None;

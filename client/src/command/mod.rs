@@ -29,7 +29,7 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         return explain(&help, screen).map(|()| ExitCode::SUCCESS);
     }
     let context = Context {
-        profile: Profile::locate(global.home.as_deref(), &global.profile)?,
+        profile: Profile::locate(global.home(), &global.profile)?,
         screen,
         may_ask: !global.no_input,
         may_start: !global.no_autostart,

@@ -30,7 +30,13 @@ pub(super) fn run(context: &Context, args: &Receive) -> Result<(), Fault> {
     if satisfied || printer.left == Some(0) {
         return Ok(());
     }
-    interrupt::watch().map_err(|error| Fault::file(context.profile.socket(), &error))?;
+    let screen = context.screen.clone();
+    let last_words = move || {
+        if screen.json {
+            screen.fail(&Fault::Interrupted);
+        }
+    };
+    interrupt::watch(last_words).map_err(|error| Fault::file(context.profile.socket(), &error))?;
     if !args.follow {
         printer.left = Some(1);
     }
@@ -47,8 +53,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints what the agent has, a page at a time: a message counts as read once the agent has
-    /// handed it over, so little should be under way if this process is killed.
+    /// Prints what the agent has, a page at a time. A message is read once it is printed.
     fn print_waiting(&mut self, agent: &mut Agent, args: &Receive) -> Result<bool, Fault> {
         const PAGE: u64 = 16;
         let mut found = false;
@@ -61,9 +66,15 @@ impl Printer<'_> {
                 break;
             }
             found = true;
-            for message in messages {
+            let mut cursors = Vec::new();
+            let printed: Result<(), Fault> = messages.into_iter().try_for_each(|message| {
+                let cursor = message["cursor"].clone();
                 self.print(message)?;
-            }
+                cursors.push(cursor);
+                Ok(())
+            });
+            agent.call("message.mark_read", &json!({ "cursors": cursors }))?;
+            printed?;
         }
         Ok(found)
     }
@@ -76,13 +87,19 @@ impl Printer<'_> {
         deadline: Option<Instant>,
     ) -> Result<(), Fault> {
         let params = json!({ "from": args.from, "since": self.since, "max": self.left });
+        // The one connection only listens from here on.
+        let mut marker = self.context.agent()?;
         agent.call("events.subscribe", &params)?;
         let mut ending = false;
         while self.left != Some(0) {
             // Once the time is up the agent is asked to end, and what it had sent by then is read
             // anyway, or it would never be seen.
             match agent.next_message(deadline.filter(|_| !ending)) {
-                Ok(Event::Received(message)) => self.print(message)?,
+                Ok(Event::Received(message)) => {
+                    let cursors = [message["cursor"].clone()];
+                    self.print(message)?;
+                    marker.call("message.mark_read", &json!({ "cursors": cursors }))?;
+                }
                 Ok(Event::TimedOut) => {
                     ending = true;
                     agent.end_subscription();

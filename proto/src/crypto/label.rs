@@ -5,6 +5,8 @@
 pub enum Label {
     /// The key that a decoy directory entry of an unknown name is derived from.
     Decoy,
+    /// The OPAQUE credential identifier that stands in for that of an unknown name.
+    DecoyCredential,
     /// A directory entry, signed by its identity.
     Entry,
     /// The fingerprint of an identity.
@@ -58,6 +60,7 @@ impl Label {
     pub const fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Decoy => b"hither/1 decoy",
+            Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",
             Self::Fingerprint => b"hither/1 fingerprint",
             Self::IdentityAgree => b"hither/1 identity agree",

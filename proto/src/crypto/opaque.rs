@@ -12,12 +12,14 @@ use opaque_ke::{
 };
 use zeroize::Zeroizing;
 
-use super::{rng::Rng, secret::Secret};
+use super::{derive::derive, label::Label, rng::Rng, secret::Secret};
 
 /// Bytes of the server's long-term secrets. Losing them loses every account.
 pub const SETUP_BYTES: usize = 128;
 /// Bytes of the record that the server keeps for one account.
 pub const RECORD_BYTES: usize = 192;
+/// Bytes of a credential identifier, which the server draws for each registration.
+pub const CREDENTIAL_BYTES: usize = 32;
 /// Bytes of the client's first registration message.
 pub const REGISTRATION_REQUEST_BYTES: usize = 32;
 /// Bytes of the server's answer to it.
@@ -144,15 +146,21 @@ impl fmt::Debug for ClientRegistration {
     }
 }
 
-/// The server's answer to a registration request for `name`.
+/// The server's answer to a registration request, under a `credential` that no account has yet. Were it
+/// that of an account, the answer would be worth as much as one to a login, and nobody would count it.
 pub fn answer_registration(
     setup: &ServerSetup,
-    name: &[u8],
+    credential: &[u8; CREDENTIAL_BYTES],
     request: &[u8; REGISTRATION_REQUEST_BYTES],
 ) -> Result<[u8; REGISTRATION_RESPONSE_BYTES], OpaqueFailed> {
     let request = RegistrationRequest::deserialize(request).map_err(|_| OpaqueFailed)?;
-    let started = ServerRegistration::<Suite>::start(&setup.0, request, name);
+    let started = ServerRegistration::<Suite>::start(&setup.0, request, credential);
     array(&started.map_err(|_| OpaqueFailed)?.message.serialize())
+}
+
+/// The credential identifier that stands in for that of a name nobody has: the same in every login.
+pub fn decoy_credential(secret: &Secret<32>, name: &[u8]) -> [u8; CREDENTIAL_BYTES] {
+    *derive(secret.expose(), name, Label::DecoyCredential, &[]).expose()
 }
 
 /// Whether the bytes are a record that a login can be answered from.
@@ -203,11 +211,13 @@ impl fmt::Debug for ClientLogin {
 pub struct ServerLogin(opaque_ke::ServerLogin<Suite>);
 
 impl ServerLogin {
-    /// The state, and KE2. `record` is `None` for an unknown name; message, size and work are the same.
+    /// The state, and KE2. For an unknown name `credential` is a decoy and `record` is `None`; message,
+    /// size and work are the same.
     pub fn start(
         rng: &mut Rng,
         setup: &ServerSetup,
         name: &[u8],
+        credential: &[u8; CREDENTIAL_BYTES],
         record: Option<&[u8; RECORD_BYTES]>,
         context: &[u8],
         ke1: &[u8; KE1_BYTES],
@@ -223,7 +233,7 @@ impl ServerLogin {
             &setup.0,
             decoded.map_err(|_| OpaqueFailed)?,
             ke1,
-            name,
+            credential,
             ServerLoginParameters { context: Some(context), identifiers: identifiers(name) },
         );
         let started = started.map_err(|_| OpaqueFailed)?;
@@ -276,6 +286,7 @@ mod tests {
     use super::*;
 
     const PASSWORD: &[u8] = b"a password";
+    const CREDENTIAL: [u8; CREDENTIAL_BYTES] = [0xc7; CREDENTIAL_BYTES];
 
     struct World {
         rng: Rng,
@@ -288,7 +299,7 @@ mod tests {
         let mut rng = Rng::from_seed(Secret::new([1; 32]));
         let setup = ServerSetup::generate(&mut rng);
         let (client, request) = ClientRegistration::start(&mut rng, PASSWORD).unwrap();
-        let response = answer_registration(&setup, b"alice", &request).unwrap();
+        let response = answer_registration(&setup, &CREDENTIAL, &request).unwrap();
         let (record, keys) =
             client.finish(&mut rng, b"alice", PASSWORD, &response, Stretching::TRIVIAL).unwrap();
         assert!(is_record(&record));
@@ -301,7 +312,8 @@ mod tests {
         let (client, ke1) = ClientLogin::start(rng, password).unwrap();
         let record = record.then_some(&*stored);
         let (server, ke2) =
-            ServerLogin::start(rng, setup, b"alice", record, contexts[1], &ke1).unwrap();
+            ServerLogin::start(rng, setup, b"alice", &CREDENTIAL, record, contexts[1], &ke1)
+                .unwrap();
         let finished =
             client.finish(rng, b"alice", password, contexts[0], &ke2, Stretching::TRIVIAL);
         let Ok((ke3, keys)) = finished else {
@@ -320,6 +332,32 @@ mod tests {
         assert_eq!(login(&mut world, true, b"another", [b"c", b"c"]), [false, false]);
         assert_eq!(login(&mut world, true, PASSWORD, [b"c", b"d"]), [false, false]);
         assert_eq!(login(&mut world, false, PASSWORD, [b"c", b"c"]), [false, false]);
+    }
+
+    #[test]
+    fn an_answer_under_another_credential_opens_no_account() {
+        let World { mut rng, setup, record, .. } = registered();
+        // What a guesser could have answered uncounted, if there were a way to.
+        let mut opens = |credential: &[u8; CREDENTIAL_BYTES]| {
+            let (client, ke1) = ClientLogin::start(&mut rng, PASSWORD).unwrap();
+            let started = ServerLogin::start(
+                &mut rng,
+                &setup,
+                b"alice",
+                &CREDENTIAL,
+                Some(&record),
+                b"c",
+                &ke1,
+            );
+            let (_, mut ke2) = started.unwrap();
+            let request = ke1[..REGISTRATION_REQUEST_BYTES].try_into().unwrap();
+            let answered = answer_registration(&setup, credential, &request).unwrap();
+            ke2[..32].copy_from_slice(&answered[..32]);
+            client.finish(&mut rng, b"alice", PASSWORD, b"c", &ke2, Stretching::TRIVIAL).is_ok()
+        };
+        assert!(opens(&CREDENTIAL), "both are the same function of the password");
+        assert!(!opens(&[0; CREDENTIAL_BYTES]));
+        assert!(!opens(&decoy_credential(&Secret::new([1; 32]), b"alice")));
     }
 
     #[test]

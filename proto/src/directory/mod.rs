@@ -4,6 +4,13 @@
 //! speak to each other in [`Signal`]s, which the driver routes by name. The driver also performs
 //! [`Task`]s, one at a time for each session; what a task changes is durable before its [`Outcome`]
 //! comes back, so no answer claims what a power cut could take away.
+//!
+//! What two people have said about each other is known in three places: the storage and the sessions of
+//! both. Whoever changes it tells the other's session, with the [`Revision`] of the change, and no session
+//! lets an older one undo a newer one. So both sessions come to know what is stored, in whatever order
+//! things reach them. What a replaced connection still had under way is the exception: the other person's
+//! session hears of it, the newer one of the same person loads it with the next login. As either session
+//! can keep two people apart, nobody is shown too much by that.
 
 mod introductions;
 mod open;
@@ -31,9 +38,41 @@ pub enum Consent {
     Accepted,
     /// They may not, and they are not told.
     Blocked,
+    /// The person would have liked to be accepted by them, and was not. This grants nothing and asks for
+    /// nothing, but takes room like a request: or whoever counts their room would learn the answer.
+    Declined,
     /// The person would like to be accepted by them.
     Requested,
 }
+
+/// What two people have said about each other, seen from one of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Consents {
+    /// What this one has said about the other.
+    pub mine: Option<Consent>,
+    /// What the other has said about this one.
+    pub theirs: Option<Consent>,
+    /// When it was so.
+    pub revision: Revision,
+}
+
+impl Consents {
+    /// The same, seen from the other.
+    #[must_use]
+    pub const fn swapped(self) -> Self {
+        Self { mine: self.theirs, theirs: self.mine, revision: self.revision }
+    }
+
+    /// Whether each has accepted the other. Only then do they see and reach each other.
+    pub fn mutual(self) -> bool {
+        [self.mine, self.theirs] == [Some(Consent::Accepted); 2]
+    }
+}
+
+/// A place in the order in which the storage has changed since it was opened: what was read or written at
+/// a greater one is newer.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Revision(pub u64);
 
 /// What one person's session tells another's. The driver drops a signal whose addressee is not there,
 /// except that an [`Signal::Ask`] comes back to its sender as [`Input::Unrouted`].
@@ -63,14 +102,13 @@ pub enum Signal {
         /// The first handshake message.
         first: Vec<u8>,
     },
-    /// The sender's consent has changed this way.
+    /// The sender has changed what the two have said about each other. It stays within the server: of all
+    /// this the addressee's client is told when the sender is there, and nothing else.
     Consent {
-        /// Who says so.
+        /// Who.
         from: Name,
-        /// What the addressee's own consent is now, if this changed it.
-        yours: Option<Consent>,
-        /// What the sender's is; `None` if there is none any more.
-        theirs: Option<Consent>,
+        /// What they have now said, seen from the addressee.
+        consents: Consents,
     },
     /// The callee does not agree to an introduction.
     Decline {
@@ -78,6 +116,12 @@ pub enum Signal {
         attempt: AttemptId,
         /// Who says so.
         from: Name,
+    },
+    /// A session is deleted, and the connection that it was deleted on does not speak for the account any
+    /// more: whichever does now, to which this goes, ends with it if it is the same session's.
+    Ended {
+        /// Which.
+        session: SessionId,
     },
     /// A contact note has been stored for the addressee.
     Note {
@@ -102,7 +146,7 @@ pub enum Signal {
         /// Whether the sender would like to know the same of the addressee.
         answer: bool,
     },
-    /// Another connection speaks for this account now.
+    /// Another connection speaks for this account: one that was opened later.
     Replaced {
         /// Its session. The same one means that the same device has come back.
         by: SessionId,

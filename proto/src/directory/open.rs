@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Consent, Outcome, Signal, Task,
+    Account, Consent, Consents, Outcome, Revision, Signal, Task,
     introductions::Introductions,
     session::{Session, State, is_vault},
 };
@@ -25,22 +25,29 @@ pub(super) struct Open {
     pub(super) name: Name,
     pub(super) session: SessionId,
     pub(super) key: SessionKey,
+    /// When the account was loaded.
+    pub(super) revision: Revision,
     pub(super) entry: Entry,
-    pub(super) consents: BTreeMap<Name, Consent>,
+    /// Everybody about whom this person has said something. Nobody else has a place here: only this
+    /// person's own requests make one, so strangers cannot fill it.
+    consents: BTreeMap<Name, Consents>,
+    /// The last note that was loaded with the account. Numbers grow, so no signal has news of it or of one
+    /// before it.
+    pub(super) notes_until: Option<u64>,
     pub(super) introductions: Introductions,
-    pub(super) logout: Option<Secret<PROOF_BYTES>>,
+    logout: Option<Secret<PROOF_BYTES>>,
     /// What the outcome of the task under way is for.
-    pub(super) doing: Option<Doing>,
+    doing: Option<Doing>,
 }
 
 #[derive(Debug)]
-pub(super) enum Doing {
+enum Doing {
     EndSession,
     Lookup { request: u32 },
     PutVault { request: u32 },
     SendNote { request: u32, to: Name, kind: NoteKind, note: Vec<u8> },
     TakeNote,
-    Withdraw { request: u32, from: Name, how: Withdrawal },
+    Withdraw { request: u32, from: Name },
 }
 
 impl Session {
@@ -66,15 +73,19 @@ impl Session {
                 (Doing::PutVault { request }, Task::PutVault { name, vault })
             }
             Request::SendNote { request, to, kind, note }
-                if note.len() <= NOTE_BYTES_MAX && to != name && open.has_room_for(&to) =>
+                if note.len() <= NOTE_BYTES_MAX && to != name =>
             {
+                if !open.has_room_for(&to) {
+                    return self.refuse(request, Refusal::Full);
+                }
                 let doing = Doing::SendNote { request, to: to.clone(), kind, note: note.clone() };
                 (doing, Task::SendNote { from: name, to, kind, note })
             }
-            Request::Withdraw { request, name: from, how }
-                if from != name && (how != Withdrawal::Block || open.has_room_for(&from)) =>
-            {
-                let doing = Doing::Withdraw { request, from: from.clone(), how };
+            Request::Withdraw { request, name: from, how } if from != name => {
+                if how == Withdrawal::Block && !open.has_room_for(&from) {
+                    return self.refuse(request, Refusal::Full);
+                }
+                let doing = Doing::Withdraw { request, from: from.clone() };
                 (doing, Task::Withdraw { name, from, how })
             }
             _ => return self.misbehaved(),
@@ -102,8 +113,7 @@ impl Session {
         };
         let doing = open.doing.take();
         if let Some((request, why)) = request {
-            let request = Some(request);
-            return self.send(&Reply::Refused { request, why, retry_after_ms: None });
+            return self.refuse(request, why);
         }
         match (doing, outcome) {
             (Some(Doing::EndSession), Outcome::Done) => self.leave(Some(Reply::LoggedOut)),
@@ -119,11 +129,16 @@ impl Session {
             (Some(Doing::PutVault { request }), Outcome::Done) => {
                 self.send(&Reply::Done { request });
             }
-            (Some(Doing::SendNote { request, to, kind, note }), sent) => {
-                self.note_sent(request, to, kind, note, &sent);
+            (
+                Some(Doing::SendNote { request, to, kind, note }),
+                Outcome::NoteSent { number, consents },
+            ) => {
+                self.send(&Reply::Done { request });
+                self.note_sent(to, number, kind, note, consents);
             }
-            (Some(Doing::Withdraw { request, from, how }), Outcome::Done) => {
-                self.withdrawn(request, from, how);
+            (Some(Doing::Withdraw { request, from }), Outcome::Withdrawn(consents)) => {
+                self.send(&Reply::Done { request });
+                self.have_said(&from, consents, true);
             }
             // A note that could not be forgotten comes again, and is taken again.
             (Some(Doing::TakeNote), _) => {}
@@ -133,47 +148,66 @@ impl Session {
 
     fn note_sent(
         &mut self,
-        request: u32,
         to: Name,
+        number: Option<u64>,
         kind: NoteKind,
         sealed: Vec<u8>,
-        sent: &Outcome,
+        consents: Consents,
     ) {
-        let Outcome::NoteSent { number, mine, theirs } = sent else {
-            return self.misbehaved();
-        };
-        let State::Open(open) = &mut self.state else { return };
+        let State::Open(open) = &self.state else { return };
         let from = open.name.clone();
-        set(&mut open.consents, &to, *mine);
-        self.send(&Reply::Done { request });
-        let consent = Signal::Consent { from: from.clone(), yours: *theirs, theirs: *mine };
-        self.route(to.clone(), consent);
-        if let Some(number) = *number {
+        self.have_said(&to, consents, false);
+        if let Some(number) = number {
             self.route(to.clone(), Signal::Note { number, from: from.clone(), kind, sealed });
         }
-        if *mine == Some(Consent::Accepted) {
+        if consents.mutual() {
             self.route(to, Signal::Online { from, answer: true });
         }
     }
 
-    fn withdrawn(&mut self, request: u32, from: Name, how: Withdrawal) {
+    /// This person has said something about another, and this is what both have said now.
+    fn have_said(&mut self, other: &Name, consents: Consents, withdrawn: bool) {
         let State::Open(open) = &mut self.state else { return };
         let me = open.name.clone();
-        let mine = match how {
-            Withdrawal::Reject => open.consents.get(&from).copied(),
-            Withdrawal::Block => Some(Consent::Blocked),
-            Withdrawal::Unblock | Withdrawal::Remove => None,
-        };
-        let before = open.consents.get(&from).copied();
-        set(&mut open.consents, &from, mine);
-        self.send(&Reply::Done { request });
-        // Whoever was told that this person has gone is not told again.
-        if before == Some(Consent::Accepted) && mine != before {
-            for attempt in self.void(&from) {
-                self.send(&Reply::Unavailable { attempt });
-            }
-            self.route(from, Signal::Offline { from: me });
+        let were_friends = open.learn(other, consents);
+        if were_friends && !consents.mutual() {
+            self.part(other, withdrawn);
         }
+        // Who has said nothing about this person has no place for it, and is not troubled with it.
+        if consents.theirs.is_some() {
+            let consents = consents.swapped();
+            self.route(other.clone(), Signal::Consent { from: me, consents });
+        }
+    }
+
+    /// Another has said something about this person, or did until this person said something else.
+    fn has_said(&mut self, other: &Name, consents: Consents) {
+        let State::Open(open) = &mut self.state else { return };
+        let known = open.consents.get(other);
+        let news = known.is_some_and(|known| known.revision < consents.revision);
+        if news && open.learn(other, consents) && !consents.mutual() {
+            self.part(other, false);
+        }
+    }
+
+    /// Two people see each other no longer. Unless the withdrawal is this client's own, it hears of it as
+    /// if the other had gone.
+    fn part(&mut self, other: &Name, withdrawn: bool) {
+        let State::Open(open) = &mut self.state else { return };
+        for attempt in open.introductions.void(other) {
+            self.send(&if withdrawn {
+                Reply::Unavailable { attempt }
+            } else {
+                Reply::Voided { attempt }
+            });
+        }
+        if !withdrawn {
+            self.send(&Reply::Presence { name: other.clone(), online: false });
+        }
+    }
+
+    fn refuse(&mut self, request: u32, why: Refusal) {
+        self.send(&Reply::Refused { request: Some(request), why, retry_after_ms: None });
     }
 
     fn introduce(
@@ -189,9 +223,11 @@ impl Session {
         }
         let secret: Secret<32> = self.rng.secret();
         let State::Open(open) = &mut self.state else { return };
-        let accepted = open.consents.get(&to) == Some(&Consent::Accepted);
+        // Whoever is not accepted is refused here: nobody's session works for a stranger's, and how long
+        // an answer takes says nothing about who is there.
+        let friend = open.is_friend(&to);
         let copy = secret.duplicate();
-        if !accepted || !open.introductions.ask(now, attempt, to.clone(), secret) {
+        if !friend || !open.introductions.ask(now, attempt, to.clone(), secret) {
             return self.send(&Reply::Unavailable { attempt });
         }
         let caller = open.entry.clone();
@@ -207,13 +243,6 @@ impl Session {
         // An answer to nothing is one that came too late.
         if let Some(caller) = open.introductions.answer(attempt) {
             self.route(caller, Signal::Answer { attempt, callee, door, second });
-        }
-    }
-
-    fn void(&mut self, name: &Name) -> Vec<AttemptId> {
-        match &mut self.state {
-            State::Open(open) => open.introductions.void(name),
-            _ => Vec::new(),
         }
     }
 
@@ -243,26 +272,29 @@ impl Session {
                     self.route(from, Signal::Decline { attempt, from: me });
                 }
             }
-            Signal::Consent { from, yours, theirs } => self.consent_changed(from, yours, theirs),
+            Signal::Consent { from, consents } => self.has_said(&from, consents),
             Signal::Decline { attempt, from } => {
                 if open.introductions.answered(attempt, &from).is_some() {
                     self.send(&Reply::Unavailable { attempt });
                 }
             }
+            Signal::Ended { session } => {
+                if open.session == session {
+                    self.refuse_and_close(Refusal::AuthFailed, None);
+                }
+            }
             Signal::Note { number, from, kind, sealed } => {
-                self.send(&Reply::Note { note: number, from, kind, sealed });
+                if open.notes_until.is_none_or(|until| until < number) {
+                    self.send(&Reply::Note { note: number, from, kind, sealed });
+                }
             }
             Signal::Offline { from } => {
-                let accepted = open.accepts(&from);
-                for attempt in self.void(&from) {
-                    self.send(&Reply::Voided { attempt });
-                }
-                if accepted {
-                    self.send(&Reply::Presence { name: from, online: false });
+                if open.is_friend(&from) {
+                    self.part(&from, false);
                 }
             }
             Signal::Online { from, answer } => {
-                if open.accepts(&from) {
+                if open.is_friend(&from) {
                     let me = open.name.clone();
                     self.send(&Reply::Presence { name: from.clone(), online: true });
                     if answer {
@@ -278,20 +310,6 @@ impl Session {
             Signal::Drain => {
                 self.leave(Some(Reply::Goodbye { why: Farewell::Draining }));
             }
-        }
-    }
-
-    fn consent_changed(&mut self, from: Name, yours: Option<Consent>, theirs: Option<Consent>) {
-        let State::Open(open) = &mut self.state else { return };
-        let me = open.name.clone();
-        let before = open.consents.get(&from).copied();
-        // Only a request can be answered. If it has been taken back in the meantime, it stays so.
-        if yours == Some(Consent::Accepted) && before == Some(Consent::Requested) {
-            set(&mut open.consents, &from, yours);
-        }
-        let mutual = open.accepts(&from) && theirs == Some(Consent::Accepted);
-        if mutual && before != Some(Consent::Accepted) {
-            self.route(from, Signal::Online { from: me, answer: true });
         }
     }
 
@@ -323,18 +341,45 @@ impl Session {
 }
 
 impl Open {
+    pub(super) fn new(name: Name, session: SessionId, key: SessionKey, account: Account) -> Self {
+        Self {
+            name,
+            session,
+            key,
+            revision: account.revision,
+            entry: account.entry,
+            consents: account.consents.into_iter().collect(),
+            notes_until: None,
+            introductions: Introductions::default(),
+            logout: None,
+            doing: None,
+        }
+    }
+
+    /// Everybody who sees when this person comes and goes.
+    pub(super) fn friends(&self) -> Vec<Name> {
+        let friends = self.consents.iter().filter(|(_, consents)| consents.mutual());
+        friends.map(|(name, _)| name.clone()).collect()
+    }
+
     fn has_room_for(&self, name: &Name) -> bool {
         self.consents.len() < CONTACTS_MAX || self.consents.contains_key(name)
     }
 
     fn accepts(&self, name: &Name) -> bool {
-        self.consents.get(name) == Some(&Consent::Accepted)
+        self.consents.get(name).is_some_and(|said| said.mine == Some(Consent::Accepted))
     }
-}
 
-fn set(consents: &mut BTreeMap<Name, Consent>, name: &Name, consent: Option<Consent>) {
-    match consent {
-        Some(consent) => consents.insert(name.clone(), consent),
-        None => consents.remove(name),
-    };
+    fn is_friend(&self, name: &Name) -> bool {
+        self.consents.get(name).is_some_and(|consents| consents.mutual())
+    }
+
+    /// Notes what this person and another have said about each other. Says whether they were friends.
+    fn learn(&mut self, other: &Name, consents: Consents) -> bool {
+        let before = match consents.mine {
+            Some(_) => self.consents.insert(other.clone(), consents),
+            None => self.consents.remove(other),
+        };
+        before.is_some_and(Consents::mutual)
+    }
 }

@@ -1,14 +1,13 @@
 //! One connection at the server, from its first frame to its end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::{
-    Account, Consent, NewAccount, NewSession, Outcome, Signal, Task, introductions::Introductions,
-    open::Open,
+    Account, NewAccount, NewSession, Outcome, Revision, Signal, StoredNote, Task, open::Open,
 };
 use crate::{
     crypto::{
-        opaque::{RECORD_BYTES, ServerLogin, is_record},
+        opaque::{CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, is_record},
         rng::Rng,
         sign::SignPublic,
     },
@@ -39,7 +38,7 @@ pub enum Input<'a> {
     Frame(&'a [u8]),
     /// The task is done.
     Performed(Outcome),
-    /// Another session has something to say.
+    /// Another session has something to say. What it says while a task is performed waits.
     Signal(Box<Signal>),
     /// An [`Signal::Ask`] of ours found nobody.
     Unrouted(AttemptId),
@@ -58,8 +57,15 @@ pub enum Input<'a> {
 #[derive(Debug)]
 pub enum Output {
     /// From now on signals to this name come here; whoever had them before is told
-    /// [`Signal::Replaced`].
-    Bind(Name, SessionId),
+    /// [`Signal::Replaced`]. Unless that one was opened later: then this one is told, and nothing changes.
+    Bind {
+        /// The name.
+        name: Name,
+        /// The session.
+        session: SessionId,
+        /// When it was opened.
+        revision: Revision,
+    },
     /// The connection is to be closed.
     Close,
     /// The task is to be performed; no other input until its outcome.
@@ -89,7 +95,7 @@ pub(super) enum State {
     /// A first frame.
     Greeting { deadline: Time },
     /// The answer to a registration request, or the client's second message.
-    Registering { name: Name, deadline: Time },
+    Registering { name: Name, credential: [u8; CREDENTIAL_BYTES], deadline: Time },
     /// The account being created.
     Creating { name: Name, session: SessionId },
     /// KE2, or KE3.
@@ -98,10 +104,12 @@ pub(super) enum State {
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
     Resuming { session: SessionId, signature: Box<[u8; 64]>, name: Option<Name> },
+    /// The account, once more: the name is bound, so what changes from now on is heard.
+    Binding { open: Box<Open>, with_vault: bool },
     /// Anything that somebody logged in may say.
     Open(Box<Open>),
     /// The name's being unbound, before the rest is said.
-    Leaving { name: Name, accepted: Vec<Name>, farewell: Option<Box<Reply>> },
+    Leaving { name: Name, session: SessionId, friends: Vec<Name>, farewell: Option<Box<Reply>> },
     /// Nothing; the connection is being closed.
     Gone,
 }
@@ -171,7 +179,9 @@ impl Session {
         };
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Greeting { deadline } => self.greet(request, deadline),
-            State::Registering { name, .. } => self.register(request, name),
+            State::Registering { name, credential, .. } => {
+                self.register(request, name, credential);
+            }
             State::LoggingIn { name, state: Some(state), context, .. } => {
                 self.finish_login(&request, name, *state, &context);
             }
@@ -189,8 +199,9 @@ impl Session {
                 if !self.settings.registration_open {
                     return self.refuse_and_close(Refusal::RegistrationClosed, None);
                 }
-                self.perform(Task::AnswerRegistration { name: name.clone(), request });
-                self.state = State::Registering { name, deadline };
+                let credential = self.rng.bytes();
+                self.perform(Task::AnswerRegistration { credential, request });
+                self.state = State::Registering { name, credential, deadline };
             }
             Request::Login { name, ke1 } => {
                 let context = self.channel.login_context();
@@ -211,7 +222,7 @@ impl Session {
         }
     }
 
-    fn register(&mut self, request: Request, name: Name) {
+    fn register(&mut self, request: Request, name: Name, credential: [u8; CREDENTIAL_BYTES]) {
         let Request::FinishRegistration { record, vault, entry, device, invite } = request else {
             return self.misbehaved();
         };
@@ -219,7 +230,7 @@ impl Session {
             return self.misbehaved();
         }
         let session = self.rng.bytes();
-        let account = NewAccount { name: name.clone(), record, vault, entry, invite };
+        let account = NewAccount { name: name.clone(), credential, record, vault, entry, invite };
         self.perform(Task::CreateAccount {
             account: Box::new(account),
             session: NewSession { id: session, device: SignPublic(device) },
@@ -249,20 +260,23 @@ impl Session {
                 self.state = State::Open(open);
                 self.done(outcome);
             }
-            (State::Registering { name, deadline }, Outcome::Registration(response)) => {
+            (
+                State::Registering { name, credential, deadline },
+                Outcome::Registration(response),
+            ) => {
                 self.send(&Reply::Registration { response: *response });
-                self.state = State::Registering { name, deadline };
+                self.state = State::Registering { name, credential, deadline };
             }
             (State::Creating { name, session }, Outcome::Opened(account)) => {
                 let key = self.channel.session_key(&session, None);
-                self.open(name, session, key, *account, true);
+                self.bind(Open::new(name, session, key, *account), true);
             }
             (State::LoggingIn { name, context, deadline, .. }, Outcome::Login { state, ke2 }) => {
                 self.send(&Reply::Login { ke2: *ke2 });
                 self.state = State::LoggingIn { name, state: Some(state), context, deadline };
             }
             (State::Opening { name, session, key }, Outcome::Opened(account)) => {
-                self.open(name, session, key, *account, true);
+                self.bind(Open::new(name, session, key, *account), true);
             }
             (
                 State::Resuming { session, signature, .. },
@@ -276,7 +290,15 @@ impl Session {
             }
             (State::Resuming { session, name: Some(name), .. }, Outcome::Opened(account)) => {
                 let key = self.channel.session_key(&session, None);
-                self.open(name, session, key, *account, false);
+                self.bind(Open::new(name, session, key, *account), false);
+            }
+            (State::Binding { open, with_vault }, Outcome::Opened(account)) => {
+                self.open(*open, *account, with_vault);
+            }
+            (State::Binding { open, .. }, outcome) => {
+                // Whoever this one has replaced told nobody that it has gone, so this one has to.
+                self.state = State::Open(open);
+                self.not_opened(&outcome);
             }
             (_, outcome) => self.not_opened(&outcome),
         }
@@ -288,43 +310,37 @@ impl Session {
             Outcome::BadInvite => (Refusal::RegistrationClosed, None),
             Outcome::NameTaken => (Refusal::NameTaken, None),
             Outcome::Limited { retry_after_ms } => (Refusal::RateLimited, Some(*retry_after_ms)),
+            Outcome::Malformed => (Refusal::Unexpected, None),
             Outcome::Resumable(None) => (Refusal::AuthFailed, None),
             _ => (Refusal::Unavailable, None),
         };
         self.refuse_and_close(why, retry_after_ms);
     }
 
-    fn open(
-        &mut self,
-        name: Name,
-        session: SessionId,
-        key: SessionKey,
-        account: Account,
-        with_vault: bool,
-    ) {
-        let Account { entry, vault, consents, notes } = account;
-        let vault = if with_vault { vault } else { Vec::new() };
-        self.outputs.push_back(Output::Bind(name.clone(), session));
-        self.send(&Reply::Welcome { session, entry: entry.clone(), vault });
-        for note in notes {
-            let super::StoredNote { number, from, kind, sealed } = note;
+    /// Takes the name over and loads the account a second time. What others said after the first time may
+    /// have found nobody here; after the second, it comes as a signal.
+    fn bind(&mut self, open: Open, with_vault: bool) {
+        let Open { name, session, revision, .. } = &open;
+        let (name, session, revision) = (name.clone(), *session, *revision);
+        self.outputs.push_back(Output::Bind { name: name.clone(), session, revision });
+        self.perform(Task::ResumeSession { name, session });
+        self.state = State::Binding { open: Box::new(open), with_vault };
+    }
+
+    fn open(&mut self, before: Open, mut account: Account, with_vault: bool) {
+        let Open { name, session, key, .. } = before;
+        let vault = if with_vault { std::mem::take(&mut account.vault) } else { Vec::new() };
+        let notes = std::mem::take(&mut account.notes);
+        let mut open = Open::new(name, session, key, account);
+        self.send(&Reply::Welcome { session, entry: open.entry.clone(), vault });
+        for StoredNote { number, from, kind, sealed } in notes {
+            open.notes_until = Some(number);
             self.send(&Reply::Note { note: number, from, kind, sealed });
         }
-        let consents: BTreeMap<_, _> = consents.into_iter().collect();
-        for (other, _) in consents.iter().filter(|(_, consent)| **consent == Consent::Accepted) {
-            let signal = Signal::Online { from: name.clone(), answer: true };
-            self.route(other.clone(), signal);
+        for friend in open.friends() {
+            self.route(friend, Signal::Online { from: open.name.clone(), answer: true });
         }
-        self.state = State::Open(Box::new(Open {
-            name,
-            session,
-            key,
-            entry,
-            consents,
-            introductions: Introductions::default(),
-            logout: None,
-            doing: None,
-        }));
+        self.state = State::Open(Box::new(open));
     }
 
     fn timeout(&mut self, now: Time) {
@@ -343,21 +359,23 @@ impl Session {
         let State::Open(open) = std::mem::replace(&mut self.state, State::Gone) else {
             return self.depart(farewell.as_ref());
         };
-        let Open { name, consents, .. } = *open;
+        let friends = open.friends();
+        let Open { name, session, .. } = *open;
         self.outputs.push_back(Output::Unbind(name.clone()));
-        let accepted = consents.into_iter().filter(|(_, consent)| *consent == Consent::Accepted);
-        let accepted = accepted.map(|(other, _)| other).collect();
-        self.state = State::Leaving { name, accepted, farewell: farewell.map(Box::new) };
+        self.state = State::Leaving { name, session, friends, farewell: farewell.map(Box::new) };
     }
 
     fn unbound(&mut self, was_ours: bool) {
-        let State::Leaving { name, accepted, farewell } =
+        let State::Leaving { name, session, friends, farewell } =
             std::mem::replace(&mut self.state, State::Gone)
         else {
             return;
         };
-        for other in accepted.into_iter().filter(|_| was_ours) {
-            self.route(other, Signal::Offline { from: name.clone() });
+        if !was_ours && matches!(farewell.as_deref(), Some(Reply::LoggedOut)) {
+            self.route(name.clone(), Signal::Ended { session });
+        }
+        for friend in friends.into_iter().filter(|_| was_ours) {
+            self.route(friend, Signal::Offline { from: name.clone() });
         }
         self.depart(farewell.as_deref());
     }
@@ -375,7 +393,7 @@ impl Session {
         self.refuse_and_close(Refusal::Unexpected, None);
     }
 
-    fn refuse_and_close(&mut self, why: Refusal, retry_after_ms: Option<u64>) {
+    pub(super) fn refuse_and_close(&mut self, why: Refusal, retry_after_ms: Option<u64>) {
         self.leave(Some(Reply::Refused { request: None, why, retry_after_ms }));
     }
 

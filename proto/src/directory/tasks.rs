@@ -3,12 +3,12 @@
 use crate::{
     crypto::{
         opaque::{
-            KE1_BYTES, KE2_BYTES, RECORD_BYTES, REGISTRATION_REQUEST_BYTES,
+            CREDENTIAL_BYTES, KE1_BYTES, KE2_BYTES, RECORD_BYTES, REGISTRATION_REQUEST_BYTES,
             REGISTRATION_RESPONSE_BYTES, ServerLogin,
         },
         sign::SignPublic,
     },
-    directory::Consent,
+    directory::{Consents, Revision},
     identity::Entry,
     name::Name,
     note::NoteKind,
@@ -18,15 +18,19 @@ use crate::{
 /// One thing to do. Each is answered by one [`Outcome`].
 #[derive(Debug)]
 pub enum Task {
-    /// OPAQUE's answer to a registration request: [`Outcome::Registration`].
+    /// OPAQUE's answer to a registration request: [`Outcome::Registration`], [`Outcome::Limited`] or
+    /// [`Outcome::Malformed`].
     AnswerRegistration {
-        /// The name asked for.
-        name: Name,
+        /// A fresh credential identifier, never that of an account.
+        credential: [u8; CREDENTIAL_BYTES],
         /// The request.
         request: [u8; REGISTRATION_REQUEST_BYTES],
     },
     /// Creates the account and its first session: [`Outcome::Opened`], [`Outcome::NameTaken`] or
     /// [`Outcome::BadInvite`].
+    ///
+    /// What anybody has asked of the name or granted it while nobody had it was not meant for whoever has
+    /// it now, and becomes `Declined`.
     CreateAccount {
         /// The account.
         account: Box<NewAccount>,
@@ -62,8 +66,8 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
-    /// Loads the account of a session that is being resumed: [`Outcome::Opened`], or
-    /// [`Outcome::Resumable`] with nobody if the session has been ended in the meantime.
+    /// Loads the account of a session that exists: [`Outcome::Opened`], or [`Outcome::Resumable`] with
+    /// nobody if it has been ended in the meantime.
     ResumeSession {
         /// Whose.
         name: Name,
@@ -74,8 +78,11 @@ pub enum Task {
     ///
     /// A request makes the sender's consent `Requested`; if the addressee has requested or accepted the
     /// sender, both become `Accepted`. An acceptance makes the sender's `Accepted`, and a `Requested` of
-    /// the addressee `Accepted`. Nothing is stored for an unknown addressee, one who has blocked the
-    /// sender, or one with too many notes; the sender is not told.
+    /// the addressee `Accepted`.
+    ///
+    /// For an unknown addressee, one who has blocked the sender, or one with too many notes, the sender's
+    /// consent changes all the same, and nothing else is stored. The sender is not told, and cannot find
+    /// out by counting how many consents there is room for.
     SendNote {
         /// From whom.
         from: Name,
@@ -86,7 +93,8 @@ pub enum Task {
         /// The sealed note.
         note: Vec<u8>,
     },
-    /// Counts an attempt against the limits and, within them, answers KE1: [`Outcome::Login`].
+    /// Counts an attempt against the limits and, within them, answers KE1: [`Outcome::Login`],
+    /// [`Outcome::Limited`] or [`Outcome::Malformed`].
     StartLogin {
         /// Who, perhaps.
         name: Name,
@@ -102,11 +110,11 @@ pub enum Task {
         /// Which.
         note: u64,
     },
-    /// Takes consent back: [`Outcome::Done`].
+    /// Takes consent back: [`Outcome::Withdrawn`].
     ///
-    /// `Reject` deletes the other's request and its note. `Block` makes the own consent `Blocked` and
-    /// deletes the other's notes. `Unblock` deletes a `Blocked`. `Remove` deletes the own consent, the
-    /// other's request and the notes between the two.
+    /// `Reject` makes the other's `Requested` a `Declined`, and deletes the note. `Block` makes the own
+    /// consent `Blocked` and deletes the other's notes. `Unblock` deletes a `Blocked`. `Remove` deletes the
+    /// own consent, makes the other's `Requested` a `Declined`, and deletes the notes between the two.
     Withdraw {
         /// Whose.
         name: Name,
@@ -122,6 +130,8 @@ pub enum Task {
 pub struct NewAccount {
     /// The name.
     pub name: Name,
+    /// OPAQUE's credential identifier, drawn for this account.
+    pub credential: [u8; CREDENTIAL_BYTES],
     /// OPAQUE's record.
     pub record: [u8; RECORD_BYTES],
     /// The first vault.
@@ -144,12 +154,14 @@ pub struct NewSession {
 /// What a logged-in session starts from.
 #[derive(Debug)]
 pub struct Account {
+    /// When all this was so.
+    pub revision: Revision,
     /// The directory entry.
     pub entry: Entry,
     /// The vault.
     pub vault: Vec<u8>,
-    /// What this person has said about others.
-    pub consents: Vec<(Name, Consent)>,
+    /// Everybody about whom this person has said something, and what they have said in turn.
+    pub consents: Vec<(Name, Consents)>,
     /// Notes that wait, oldest first.
     pub notes: Vec<StoredNote>,
 }
@@ -190,16 +202,16 @@ pub enum Outcome {
         /// KE2.
         ke2: Box<[u8; KE2_BYTES]>,
     },
+    /// No honest client sends such a request or KE1.
+    Malformed,
     /// The name is taken.
     NameTaken,
     /// The note is stored, or pretended to be.
     NoteSent {
-        /// Its number; `None` if nothing was stored.
+        /// Its number; `None` if it was not stored.
         number: Option<u64>,
-        /// What the sender has now said about the addressee.
-        mine: Option<Consent>,
-        /// What the addressee has now said about the sender.
-        theirs: Option<Consent>,
+        /// What sender and addressee have now said about each other.
+        consents: Consents,
     },
     /// The account of a session that is open now.
     Opened(Box<Account>),
@@ -209,4 +221,6 @@ pub enum Outcome {
     Resumable(Option<(Name, SignPublic)>),
     /// The storage cannot do it now; nothing was changed.
     Unavailable,
+    /// Consent is taken back, and this is what the two have now said about each other.
+    Withdrawn(Consents),
 }

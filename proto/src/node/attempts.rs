@@ -21,7 +21,8 @@ use crate::{
     identity::{Entry, PublicIdentity},
     knock::KnockKey,
     limits::{
-        ATTEMPT_TIMEOUT, CANDIDATES_MAX, INTRODUCTIONS_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
+        ATTEMPT_TIMEOUT, CANDIDATES_MAX, INTRODUCTIONS_MAX, PRESENCE_GRACE, RETRY_PAUSE_MAX,
+        RETRY_PAUSE_MIN,
     },
     name::Name,
     session::Session,
@@ -422,6 +423,12 @@ impl Node {
 }
 
 impl Attempt {
+    /// Whether we asked a while ago, and have heard nothing.
+    pub(super) fn is_unanswered(&self, now: Time) -> bool {
+        let asking = matches!(self.state, State::CallerOpening { .. } | State::Asking { .. });
+        asking && now + ATTEMPT_TIMEOUT >= self.expires + PRESENCE_GRACE
+    }
+
     fn new(now: Time, name: &Name, state: State) -> Self {
         Self {
             name: name.clone(),

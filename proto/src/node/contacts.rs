@@ -178,6 +178,10 @@ impl Node {
             (Some(Standing::Requested), _) => {
                 self.event(Event::ContactAccepted(from.clone()));
                 self.befriend(now, from);
+                if kind == NoteKind::Request {
+                    // Our own request may never have reached them; if it has, this changes nothing.
+                    let _ = self.send_note(Request::Reassure, from, NoteKind::Accept);
+                }
             }
             // They have lost or removed us, and ask again; nothing stands between us.
             (Some(Standing::Accepted), NoteKind::Request) => {

@@ -424,6 +424,16 @@ impl Node {
         self.contacts.get(name).map(|contact| self.view(contact))
     }
 
+    /// Why texts for somebody wait, if that is known.
+    pub fn waiting_for(&self, name: &Name) -> Option<Hold> {
+        match () {
+            () if self.paths.contains_key(name) => None,
+            () if !self.server_up => Some(Hold::ServerGone),
+            () if self.present.contains_key(name) || self.grace.is_some() => None,
+            () => Some(Hold::Offline),
+        }
+    }
+
     /// How many texts wait, for everybody.
     pub fn queued(&self) -> usize {
         self.queues.values().map(VecDeque::len).sum()

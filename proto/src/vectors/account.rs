@@ -6,8 +6,8 @@ use crate::{
         derive::derive,
         label::Label,
         opaque::{
-            ClientKeys, ClientLogin, ClientRegistration, RECORD_BYTES, ServerLogin, ServerSetup,
-            Stretching, answer_registration,
+            CREDENTIAL_BYTES, ClientKeys, ClientLogin, ClientRegistration, RECORD_BYTES,
+            ServerLogin, ServerSetup, Stretching, answer_registration, decoy_credential,
         },
         secret::Secret,
         sign::SignKey,
@@ -20,6 +20,7 @@ use crate::{
 };
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
+const CREDENTIAL: [u8; CREDENTIAL_BYTES] = [0xc7; CREDENTIAL_BYTES];
 const TRIVIAL: Stretching = Stretching::TRIVIAL;
 
 fn channel() -> Channel {
@@ -30,7 +31,7 @@ fn registered(page: &mut Page) -> (ServerSetup, [u8; RECORD_BYTES], ClientKeys) 
     let (name, _) = alice();
     let setup = ServerSetup::generate(&mut rng(1));
     let (client, request) = ClientRegistration::start(&mut rng(2), PASSWORD).unwrap();
-    let response = answer_registration(&setup, name.as_bytes(), &request).unwrap();
+    let response = answer_registration(&setup, &CREDENTIAL, &request).unwrap();
     let (record, keys) =
         client.finish(&mut rng(3), name.as_bytes(), PASSWORD, &response, TRIVIAL).unwrap();
     page.text("name", name.as_str());
@@ -38,6 +39,7 @@ fn registered(page: &mut Page) -> (ServerSetup, [u8; RECORD_BYTES], ClientKeys) 
     page.number("stretching_memory_kib", 8);
     page.number("stretching_passes", 1);
     page.bytes("server_setup", setup.to_secret().unwrap().expose());
+    page.bytes("credential_identifier", &CREDENTIAL);
     page.bytes("client_blind_uniform", &rng(2).bytes::<64>());
     page.bytes("request", &request);
     page.bytes("response", &response);
@@ -60,7 +62,9 @@ fn logins_are_what_they_were() {
     let (name, _) = alice();
     let (name, context) = (name.as_bytes(), channel().login_context());
     let (client, ke1) = ClientLogin::start(&mut rng(4), PASSWORD).unwrap();
-    let started = ServerLogin::start(&mut rng(5), &setup, name, Some(&record), &context, &ke1);
+    let record = Some(&record);
+    let started =
+        ServerLogin::start(&mut rng(5), &setup, name, &CREDENTIAL, record, &context, &ke1);
     let (server, ke2) = started.unwrap();
     let (ke3, keys) = client.finish(&mut rng(6), name, PASSWORD, &context, &ke2, TRIVIAL).unwrap();
     let session_key = server.finish(name, &context, &ke3).unwrap();
@@ -89,6 +93,10 @@ fn logins_are_what_they_were() {
     page.bytes("ke3", &ke3);
     page.bytes("opaque_session_key", session_key.expose());
     page.bytes("export_key", keys.export_key.expose());
+    page.bytes("decoy_secret", &[0xdc; 32]);
+    page.text("decoy_name", "nobody");
+    let decoy = decoy_credential(&Secret::new([0xdc; 32]), b"nobody");
+    page.bytes("decoy_credential_identifier", &decoy);
     page.matches("login.txt", include_str!("../../vectors/login.txt"));
 }
 

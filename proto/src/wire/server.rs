@@ -400,6 +400,9 @@ pub enum Refusal {
     /// The server cannot store anything now. Nothing was changed.
     #[n(6)]
     Unavailable,
+    /// There is no room for another consent.
+    #[n(7)]
+    Full,
 }
 
 /// Why the server ends a connection.

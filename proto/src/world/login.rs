@@ -1,12 +1,15 @@
 //! How a machine of the world comes to a logged-in session: registration, login, resumption, logout.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
 
 use super::{Channel, Delivery, Machine, World, machine::Disk, name};
 use crate::{
     crypto::{
         label::Label,
-        opaque::{ClientLogin, ClientRegistration, Stretching},
+        opaque::{ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, Stretching},
         rng::Rng,
         sign::SignKey,
     },
@@ -31,6 +34,14 @@ struct Welcomed {
     counter: u64,
     vault: Vault,
     device: SignKey,
+}
+
+/// A login that the client has everything for.
+struct Proven {
+    link: u64,
+    binding: Binding,
+    ke3: [u8; KE3_BYTES],
+    keys: ClientKeys,
 }
 
 impl World {
@@ -143,6 +154,27 @@ impl World {
         Ok(())
     }
 
+    /// The agent of `who` begins to come back. How far it comes before something else happens, the seed
+    /// decides.
+    pub(crate) fn begin_to_resume(&mut self, who: &str) -> u64 {
+        let address = self.machine(who).address;
+        let (link, binding) = self.dial_server(address);
+        let Disk { device, session, .. } = &self.machines[who].disk;
+        let session = *session;
+        let signature = binding.sign_resumption(device, &session);
+        self.send_on(link, &Request::Resume { session, signature });
+        self.start(who, link, binding.session_key(&session, None));
+        link
+    }
+
+    /// Somebody logs in on a machine that does not matter, and the server has not heard the last of it.
+    pub(crate) fn begin_to_log_in(&mut self, name: &Name) -> u64 {
+        let Proven { link, ke3, .. } = self.prove(name, &password(name.as_str())).unwrap();
+        let device = SignKey::from_secret(&self.rng.secret()).public().0;
+        self.send_on(link, &Request::FinishLogin { ke3, device });
+        link
+    }
+
     /// The whole logout exchange, as the driver of a client conducts it.
     pub(crate) fn log_out(&mut self, who: &str) {
         let (link, challenge) = (self.machine(who).link.unwrap(), [7; 32]);
@@ -186,9 +218,12 @@ impl World {
     /// Says something on a connection of no machine: everything that comes back.
     pub(crate) fn ask_bytes(&mut self, link: u64, body: &[u8]) -> Vec<Reply> {
         self.serve(link, directory::Input::Frame(body));
+        while self.is_busy(link) {
+            self.deliver_next(&Channel::Storage(link));
+        }
         let mut replies = Vec::new();
         while let Some(delivery) =
-            self.channels.get_mut(&Channel::Down(link)).and_then(|queue| queue.pop_front())
+            self.channels.get_mut(&Channel::Down(link)).and_then(VecDeque::pop_front)
         {
             match delivery {
                 Delivery::Frame(body) => replies.push(wire::decode(&body).unwrap()),
@@ -202,9 +237,14 @@ impl World {
         replies
     }
 
-    /// Whether somebody's session is there to be routed to.
-    pub(crate) fn is_bound(&self, name: &Name) -> bool {
-        self.bound.contains_key(name)
+    /// The connection that signals for somebody go to.
+    pub(crate) fn bound_to(&self, name: &Name) -> Option<u64> {
+        self.bound.get(name).map(|(link, ..)| *link)
+    }
+
+    /// The session that speaks for somebody.
+    pub(crate) fn bound_session(&self, name: &Name) -> Option<SessionId> {
+        self.bound.get(name).map(|(_, session, _)| *session)
     }
 
     /// Whether the server has closed a connection.
@@ -213,17 +253,7 @@ impl World {
     }
 
     fn authenticate(&mut self, name: &Name, password: &[u8]) -> Result<Welcomed, Refusal> {
-        let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 251], 9)));
-        let (client, ke1) = ClientLogin::start(&mut self.rng, password).unwrap();
-        let ke2 = match self.ask(link, &Request::Login { name: name.clone(), ke1 }) {
-            Reply::Login { ke2 } => ke2,
-            other => return Err(refusal(&other)),
-        };
-        let context = binding.login_context();
-        let trivial = Stretching::TRIVIAL;
-        let finished =
-            client.finish(&mut self.rng, name.as_bytes(), password, &context, &ke2, trivial);
-        let Ok((ke3, keys)) = finished else { return Err(Refusal::AuthFailed) };
+        let Proven { link, binding, ke3, keys } = self.prove(name, password)?;
         let device = SignKey::from_secret(&self.rng.secret());
         let (session, vault) =
             match self.ask(link, &Request::FinishLogin { ke3, device: device.public().0 }) {
@@ -234,6 +264,22 @@ impl World {
         let (counter, vault) = vault_key.open(name, &vault).unwrap();
         let session_key = binding.session_key(&session, keys.session_key.as_ref());
         Ok(Welcomed { link, session, session_key, vault_key, counter, vault, device })
+    }
+
+    /// A login as far as the client's proof.
+    fn prove(&mut self, name: &Name, password: &[u8]) -> Result<Proven, Refusal> {
+        let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 251], 9)));
+        let (client, ke1) = ClientLogin::start(&mut self.rng, password).unwrap();
+        let ke2 = match self.ask(link, &Request::Login { name: name.clone(), ke1 }) {
+            Reply::Login { ke2 } => ke2,
+            other => return Err(refusal(&other)),
+        };
+        let context = binding.login_context();
+        let trivial = Stretching::TRIVIAL;
+        let finished =
+            client.finish(&mut self.rng, name.as_bytes(), password, &context, &ke2, trivial);
+        let (ke3, keys) = finished.map_err(|_| Refusal::AuthFailed)?;
+        Ok(Proven { link, binding, ke3, keys })
     }
 
     fn new_machine(&mut self, who: &str, name: &Name, disk: Disk) {

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     crypto::{rng::Rng, secret::Secret},
-    directory::{self, Session, Settings, Signal},
+    directory::{self, Outcome, Revision, Session, Settings, Signal, Task},
     id::MessageId,
     name::{Name, ServerPin},
     node::{Conn, Event, Input, Node, Refused, RequestId},
@@ -22,7 +22,7 @@ use crate::{
     time::{Time, UnixTime},
     wire::{
         self,
-        server::{Candidate, Reply, Request, Withdrawal},
+        server::{Candidate, Reply, Request, SessionId, Withdrawal},
     },
 };
 pub(crate) use machine::Machine;
@@ -45,13 +45,15 @@ pub(crate) struct World {
     pub(crate) man_in_the_middle: bool,
     /// What the server has said on connections that nobody listens on any more.
     pub(crate) unheard: Vec<Reply>,
+    /// Whose session each signal went to.
+    pub(crate) routed: Vec<Name>,
     /// Whether packets between peers arrive.
     pub(crate) direct: bool,
     pin: ServerPin,
     rng: Rng,
     machines: BTreeMap<String, Machine>,
     sessions: BTreeMap<u64, Session>,
-    bound: BTreeMap<Name, u64>,
+    bound: BTreeMap<Name, (u64, SessionId, Revision)>,
     ends: BTreeMap<Conn, End>,
     channels: BTreeMap<Channel, VecDeque<Delivery>>,
     next: u64,
@@ -64,6 +66,7 @@ enum Channel {
     Down(u64),
     Peer(Conn),
     Signals(u64),
+    Storage(u64),
     Up(u64),
 }
 
@@ -75,6 +78,7 @@ enum Delivery {
         certificate: [u8; 32],
     },
     Frame(Vec<u8>),
+    Outcome(Outcome),
     PeerConnected {
         attempt: AttemptId,
         exporter: [u8; 32],
@@ -82,6 +86,7 @@ enum Delivery {
         remote: SocketAddr,
     },
     Signal(Box<Signal>),
+    Task(Task),
     Unrouted(AttemptId),
 }
 
@@ -99,6 +104,7 @@ impl World {
             lie: None,
             man_in_the_middle: false,
             unheard: Vec::new(),
+            routed: Vec::new(),
             direct: true,
             pin: ServerPin::of_hash(&[seed; 32]),
             rng,
@@ -293,8 +299,13 @@ impl World {
     /// Lets a client say something that its node would not.
     pub(crate) fn client_says(&mut self, who: &str, request: &Request) {
         let link = self.machine(who).link.unwrap();
-        self.push(Channel::Up(link), Delivery::Frame(wire::encode(request)));
+        self.send_on(link, request);
         self.run();
+    }
+
+    /// Says something on a connection to the server, which hears it some time later.
+    pub(crate) fn send_on(&mut self, link: u64, request: &Request) {
+        self.push(Channel::Up(link), Delivery::Frame(wire::encode(request)));
     }
 
     /// The agent dies, and with it every connection.
@@ -325,6 +336,17 @@ impl World {
         }
     }
 
+    /// The connection to the server breaks, and what was said on it and not heard yet is lost.
+    pub(crate) fn break_off(&mut self, who: &str) {
+        if let Some(link) = self.machine(who).link {
+            while self.is_busy(link) {
+                self.deliver_next(&Channel::Storage(link));
+            }
+            self.channels.remove(&Channel::Up(link));
+        }
+        self.disconnect(who);
+    }
+
     fn push(&mut self, channel: Channel, delivery: Delivery) {
         self.channels.entry(channel).or_default().push_back(delivery);
     }
@@ -342,21 +364,33 @@ impl World {
     fn step(&mut self) -> bool {
         self.channels.retain(|_, queue| !queue.is_empty());
         let dials = self.answered_dials();
-        let count = self.channels.len() + dials.len();
+        let waits = |channel: &&Channel| match channel {
+            Channel::Signals(link) | Channel::Up(link) => self.is_busy(*link),
+            _ => false,
+        };
+        let channels: Vec<_> =
+            self.channels.keys().filter(|channel| !waits(channel)).cloned().collect();
+        let count = channels.len() + dials.len();
         if count == 0 {
             return false;
         }
         let at = self.pick(count);
-        match self.channels.iter_mut().nth(at) {
-            Some((channel, queue)) => {
-                let channel = channel.clone();
-                if let Some(delivery) = queue.pop_front() {
-                    self.deliver(&channel, delivery);
-                }
-            }
-            None => self.connect(&dials[at - self.channels.len()]),
+        match channels.get(at) {
+            Some(channel) => self.deliver_next(channel),
+            None => self.connect(&dials[at - channels.len()]),
         }
         true
+    }
+
+    /// Whether a session waits for the storage: nothing else reaches it until it has its answer.
+    fn is_busy(&self, link: u64) -> bool {
+        self.channels.get(&Channel::Storage(link)).is_some_and(|queue| !queue.is_empty())
+    }
+
+    fn deliver_next(&mut self, channel: &Channel) {
+        if let Some(delivery) = self.channels.get_mut(channel).and_then(VecDeque::pop_front) {
+            self.deliver(channel, delivery);
+        }
     }
 
     fn deliver(&mut self, channel: &Channel, delivery: Delivery) {
@@ -372,6 +406,14 @@ impl World {
             }
             (Channel::Signals(link), Delivery::Unrouted(attempt)) => {
                 self.serve(*link, directory::Input::Unrouted(attempt));
+            }
+            // The answer takes its time: others may do something in between.
+            (Channel::Storage(_), Delivery::Task(task)) => {
+                let outcome = self.storage.perform(task);
+                self.push(channel.clone(), Delivery::Outcome(outcome));
+            }
+            (Channel::Storage(link), Delivery::Outcome(outcome)) => {
+                self.serve(*link, directory::Input::Performed(outcome));
             }
             (Channel::Up(link), Delivery::Frame(body)) => {
                 self.serve(*link, directory::Input::Frame(&body));

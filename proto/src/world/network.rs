@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use super::{Channel, Delivery, World, machine::OpenDoor};
 use crate::{
-    directory::{self, Signal},
+    directory::{self, Revision, Signal},
     knock::KnockKey,
+    name::Name,
     node::{Conn, Input, Output},
     ticket::AttemptId,
+    wire::server::SessionId,
 };
 
 /// One end of a direct connection.
@@ -31,33 +33,27 @@ impl World {
     /// Gives a server session something, and does what it asks for.
     pub(crate) fn serve(&mut self, link: u64, input: directory::Input<'_>) {
         let now = self.now;
+        assert!(!self.is_busy(link), "a session has one thing to do at a time");
         let Some(session) = self.sessions.get_mut(&link) else { return };
         session.handle(now, input);
         while let Some(output) = self.sessions.get_mut(&link).and_then(directory::Session::poll) {
             match output {
-                directory::Output::Bind(name, by) => {
-                    let before = self.bound.insert(name, link).filter(|before| *before != link);
-                    if let Some(before) = before {
-                        let replaced = Box::new(Signal::Replaced { by });
-                        self.push(Channel::Signals(before), Delivery::Signal(replaced));
-                    }
+                directory::Output::Bind { name, session, revision } => {
+                    self.bind(link, name, session, revision);
                 }
                 directory::Output::Close => {
                     self.sessions.remove(&link);
                     self.push(Channel::Down(link), Delivery::Closed);
                 }
                 directory::Output::Perform(task) => {
-                    let outcome = directory::Input::Performed(self.storage.perform(task));
-                    if let Some(session) = self.sessions.get_mut(&link) {
-                        session.handle(now, outcome);
-                    }
+                    self.push(Channel::Storage(link), Delivery::Task(task));
                 }
                 directory::Output::Route(to, signal) => self.route(link, &to, signal),
                 directory::Output::Send(body) => {
                     self.push(Channel::Down(link), Delivery::Frame(body));
                 }
                 directory::Output::Unbind(name) => {
-                    let was_ours = self.bound.get(&name) == Some(&link);
+                    let was_ours = self.bound.get(&name).is_some_and(|bound| bound.0 == link);
                     if was_ours {
                         self.bound.remove(&name);
                     }
@@ -69,9 +65,25 @@ impl World {
         }
     }
 
-    fn route(&mut self, from: u64, to: &crate::name::Name, signal: Box<Signal>) {
+    fn bind(&mut self, link: u64, name: Name, session: SessionId, revision: Revision) {
+        let told = match self.bound.get(&name).copied() {
+            Some((_, by, newer)) if newer > revision => Some((link, by)),
+            before => {
+                self.bound.insert(name, (link, session, revision));
+                before.map(|(before, ..)| (before, session))
+            }
+        };
+        if let Some((link, by)) = told {
+            self.push(Channel::Signals(link), Delivery::Signal(Box::new(Signal::Replaced { by })));
+        }
+    }
+
+    fn route(&mut self, from: u64, to: &Name, signal: Box<Signal>) {
         match (self.bound.get(to).copied(), &*signal) {
-            (Some(link), _) => self.push(Channel::Signals(link), Delivery::Signal(signal)),
+            (Some((link, ..)), _) => {
+                self.routed.push(to.clone());
+                self.push(Channel::Signals(link), Delivery::Signal(signal));
+            }
             (None, Signal::Ask { attempt, .. }) => {
                 self.push(Channel::Signals(from), Delivery::Unrouted(*attempt));
             }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::{
     crypto::{
-        opaque::{RECORD_BYTES, ServerLogin, ServerSetup, answer_registration},
+        opaque::{
+            CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, ServerSetup, answer_registration,
+            decoy_credential,
+        },
         rng::Rng,
         secret::Secret,
         sign::SignPublic,
     },
-    directory::{Account, Consent, NewAccount, NewSession, Outcome, StoredNote, Task},
+    directory::{
+        Account, Consent, Consents, NewAccount, NewSession, Outcome, Revision, StoredNote, Task,
+    },
     identity::Entry,
     limits::PENDING_NOTES_MAX,
     name::Name,
@@ -27,6 +32,7 @@ pub(crate) struct Storage {
     accounts: BTreeMap<Name, Stored>,
     sessions: BTreeMap<SessionId, (Name, SignPublic)>,
     next_note: u64,
+    revision: u64,
     /// Whether nothing can be written.
     pub(crate) full: bool,
     /// Whether logins are over the limit.
@@ -37,6 +43,7 @@ pub(crate) struct Storage {
 
 #[derive(Debug)]
 struct Stored {
+    credential: [u8; CREDENTIAL_BYTES],
     record: [u8; RECORD_BYTES],
     vault: Vec<u8>,
     entry: Entry,
@@ -53,6 +60,7 @@ impl Storage {
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
             next_note: 0,
+            revision: 0,
             full: false,
             limited: false,
             invite: None,
@@ -62,6 +70,11 @@ impl Storage {
     /// What `name` has said about `other`.
     pub(crate) fn consent(&self, name: &Name, other: &Name) -> Option<Consent> {
         self.accounts.get(name)?.consents.get(other).copied()
+    }
+
+    /// Lets `name` have said something about `other`.
+    pub(crate) fn set_consent(&mut self, name: &Name, other: &Name, consent: Consent) {
+        self.account(name).consents.insert(other.clone(), consent);
     }
 
     /// How many notes wait for `name`.
@@ -79,6 +92,11 @@ impl Storage {
         self.sessions.len()
     }
 
+    /// Whether this session may be resumed.
+    pub(crate) fn has_session(&self, session: &SessionId) -> bool {
+        self.sessions.contains_key(session)
+    }
+
     pub(crate) fn perform(&mut self, task: Task) -> Outcome {
         let writes = !matches!(
             task,
@@ -91,11 +109,12 @@ impl Storage {
         if writes && self.full {
             return Outcome::Unavailable;
         }
+        self.revision += 1;
         match task {
-            Task::AnswerRegistration { name, request } => {
-                match answer_registration(&self.setup, name.as_bytes(), &request) {
+            Task::AnswerRegistration { credential, request } => {
+                match answer_registration(&self.setup, &credential, &request) {
                     Ok(response) => Outcome::Registration(Box::new(response)),
-                    Err(_) => Outcome::Unavailable,
+                    Err(_) => Outcome::Malformed,
                 }
             }
             Task::CreateAccount { account, session } => self.create(*account, session),
@@ -124,12 +143,16 @@ impl Storage {
             Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
             Task::StartLogin { name, ke1, context } => {
                 let Self { setup, rng, accounts, .. } = self;
-                let record = accounts.get(&name).map(|account| &account.record);
-                match ServerLogin::start(rng, setup, name.as_bytes(), record, &context, &ke1) {
+                let account = accounts.get(&name);
+                let decoy = decoy_credential(&self.decoy, name.as_bytes());
+                let credential = account.map_or(decoy, |account| account.credential);
+                let record = account.map(|account| &account.record);
+                let name = name.as_bytes();
+                match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
                     Ok((state, ke2)) => {
                         Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
                     }
-                    Err(_) => Outcome::Unavailable,
+                    Err(_) => Outcome::Malformed,
                 }
             }
             Task::TakeNote { name, note } => {
@@ -141,15 +164,22 @@ impl Storage {
     }
 
     fn create(&mut self, account: NewAccount, session: NewSession) -> Outcome {
-        let NewAccount { name, record, vault, entry, invite } = account;
+        let NewAccount { name, credential, record, vault, entry, invite } = account;
         if self.invite.is_some() && self.invite != invite {
             return Outcome::BadInvite;
         }
         if self.accounts.contains_key(&name) {
             return Outcome::NameTaken;
         }
-        let stored =
-            Stored { record, vault, entry, consents: BTreeMap::new(), notes: BTreeMap::new() };
+        for consents in self.accounts.values_mut().map(|account| &mut account.consents) {
+            consents.entry(name.clone()).and_modify(|consent| {
+                if *consent != Consent::Blocked {
+                    *consent = Consent::Declined;
+                }
+            });
+        }
+        let (consents, notes) = (BTreeMap::new(), BTreeMap::new());
+        let stored = Stored { credential, record, vault, entry, consents, notes };
         self.accounts.insert(name.clone(), stored);
         self.sessions.insert(session.id, (name.clone(), session.device));
         self.opened(&name)
@@ -163,10 +193,12 @@ impl Storage {
             kind: *kind,
             sealed: sealed.clone(),
         });
+        let said = |other: &Name| (other.clone(), self.consents(name, other));
         Outcome::Opened(Box::new(Account {
+            revision: Revision(self.revision),
             entry: account.entry.clone(),
             vault: account.vault.clone(),
-            consents: account.consents.clone().into_iter().collect(),
+            consents: account.consents.keys().map(said).collect(),
             notes: notes.collect(),
         }))
     }
@@ -182,16 +214,13 @@ impl Storage {
     }
 
     fn send_note(&mut self, from: Name, to: Name, kind: NoteKind, note: Vec<u8>) -> Outcome {
-        let mine = self.consent(&from, &to);
         let theirs = self.consent(&to, &from);
         let has_room = |account: &Stored| {
             account.notes.len() < PENDING_NOTES_MAX
                 || account.notes.values().any(|(sender, ..)| *sender == from)
         };
         let takes = self.accounts.get(&to).is_some_and(has_room);
-        if !takes || theirs == Some(Consent::Blocked) {
-            return Outcome::NoteSent { number: None, mine, theirs: None };
-        }
+        let takes = takes && theirs != Some(Consent::Blocked);
         let answered = matches!(theirs, Some(Consent::Requested | Consent::Accepted));
         let mine = if kind == NoteKind::Accept || answered {
             Consent::Accepted
@@ -199,16 +228,19 @@ impl Storage {
             Consent::Requested
         };
         self.account(&from).consents.insert(to.clone(), mine);
+        if !takes {
+            return Outcome::NoteSent { number: None, consents: self.consents(&from, &to) };
+        }
         if answered {
             self.account(&to).consents.insert(from.clone(), Consent::Accepted);
         }
         let number = self.next_note;
         self.next_note += 1;
+        let consents = self.consents(&from, &to);
         let addressee = self.account(&to);
         addressee.notes.retain(|_, (sender, ..)| *sender != from);
         addressee.notes.insert(number, (from, kind, note));
-        let theirs = answered.then_some(Consent::Accepted);
-        Outcome::NoteSent { number: Some(number), mine: Some(mine), theirs }
+        Outcome::NoteSent { number: Some(number), consents }
     }
 
     fn withdraw(&mut self, name: &Name, from: &Name, how: Withdrawal) -> Outcome {
@@ -228,15 +260,21 @@ impl Storage {
         if how != Withdrawal::Unblock {
             self.account(name).notes.retain(|_, (sender, ..)| sender != from);
         }
-        let Some(other) = self.accounts.get_mut(from) else { return Outcome::Done };
-        if how == Withdrawal::Remove {
-            other.notes.retain(|_, (sender, ..)| sender != name);
+        if let Some(other) = self.accounts.get_mut(from) {
+            if how == Withdrawal::Remove {
+                other.notes.retain(|_, (sender, ..)| sender != name);
+            }
+            let requested = other.consents.get(name) == Some(&Consent::Requested);
+            if requested && matches!(how, Withdrawal::Reject | Withdrawal::Remove) {
+                other.consents.insert(name.clone(), Consent::Declined);
+            }
         }
-        let requested = other.consents.get(name) == Some(&Consent::Requested);
-        if requested && matches!(how, Withdrawal::Reject | Withdrawal::Remove) {
-            other.consents.remove(name);
-        }
-        Outcome::Done
+        Outcome::Withdrawn(self.consents(name, from))
+    }
+
+    fn consents(&self, name: &Name, other: &Name) -> Consents {
+        let (mine, theirs) = (self.consent(name, other), self.consent(other, name));
+        Consents { mine, theirs, revision: Revision(self.revision) }
     }
 
     fn account(&mut self, name: &Name) -> &mut Stored {

@@ -1,8 +1,8 @@
 //! Accounts and the sessions that are open on them.
 
 use hither_proto::{
-    crypto::opaque::RECORD_BYTES,
-    directory::{Account, NewAccount, NewSession, Outcome, StoredNote},
+    crypto::opaque::{CREDENTIAL_BYTES, RECORD_BYTES},
+    directory::{Account, Consent, Consents, NewAccount, NewSession, Outcome, StoredNote},
     identity::Entry,
     name::Name,
     vault, wire,
@@ -10,10 +10,12 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::row;
+use super::{revision, row};
 
 /// What a login is answered from.
 pub(crate) struct Credentials {
+    /// OPAQUE's credential identifier.
+    pub(crate) credential: [u8; CREDENTIAL_BYTES],
     /// OPAQUE's record.
     pub(crate) record: [u8; RECORD_BYTES],
     /// How many logins have succeeded.
@@ -25,10 +27,11 @@ pub(super) fn count(database: &Connection) -> Result<u64> {
 }
 
 pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<Credentials>> {
-    let mut found =
-        database.prepare_cached("SELECT record, logins FROM account WHERE name = ?1")?;
+    let mut found = database
+        .prepare_cached("SELECT credential, record, logins FROM account WHERE name = ?1")?;
     let read = |row: &rusqlite::Row<'_>| {
-        Ok(Credentials { record: row::bytes(row, 0)?, logins: row::number(row, 1)? })
+        let (credential, record) = (row::bytes(row, 0)?, row::bytes(row, 1)?);
+        Ok(Credentials { credential, record, logins: row::number(row, 2)? })
     };
     found.query_row([name.as_str()], read).optional()
 }
@@ -44,15 +47,16 @@ pub(super) fn create(
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
-    let NewAccount { name, record, vault, entry, invite: _ } = account;
+    let NewAccount { name, credential, record, vault, entry, invite: _ } = account;
     let created = database
         .prepare_cached(
-            "INSERT INTO account VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![name.as_str(), record, vault, wire::encode(entry), now])?;
+        .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;
     if created == 0 {
         return Ok(Outcome::NameTaken);
     }
+    decline_all(database, name)?;
     insert_session(database, name, session, now)?;
     load(database, name)
 }
@@ -129,6 +133,15 @@ fn insert_session(
     Ok(())
 }
 
+/// Nothing that was said while nobody had the name was meant for whoever has it now.
+fn decline_all(database: &Connection, name: &Name) -> Result<()> {
+    let [declined, blocked] = [Consent::Declined, Consent::Blocked].map(row::consent_column);
+    database
+        .prepare_cached("UPDATE consent SET state = ?2 WHERE other = ?1 AND state != ?3")?
+        .execute([name.as_str(), declined, blocked])?;
+    Ok(())
+}
+
 /// What a session starts from.
 fn load(database: &Connection, name: &Name) -> Result<Outcome> {
     let account = database
@@ -137,9 +150,17 @@ fn load(database: &Connection, name: &Name) -> Result<Outcome> {
         .optional()?;
     // The account may have been deleted since its password was checked.
     let Some((entry, vault)) = account else { return Ok(Outcome::Unavailable) };
+    let revision = revision(database);
     let consents = database
-        .prepare_cached("SELECT other, state FROM consent WHERE name = ?1")?
-        .query_map([name.as_str()], |row| Ok((row::name(row, 0)?, row::consent(row, 1)?)))?
+        .prepare_cached(
+            "SELECT mine.other, mine.state, theirs.state FROM consent AS mine
+             LEFT JOIN consent AS theirs ON theirs.name = mine.other AND theirs.other = mine.name
+             WHERE mine.name = ?1",
+        )?
+        .query_map([name.as_str()], |row| {
+            let (mine, theirs) = (row::consent_if_any(row, 1)?, row::consent_if_any(row, 2)?);
+            Ok((row::name(row, 0)?, Consents { mine, theirs, revision }))
+        })?
         .collect::<Result<_>>()?;
     let notes = database
         .prepare_cached(
@@ -154,7 +175,7 @@ fn load(database: &Connection, name: &Name) -> Result<Outcome> {
             })
         })?
         .collect::<Result<_>>()?;
-    Ok(Outcome::Opened(Box::new(Account { entry, vault, consents, notes })))
+    Ok(Outcome::Opened(Box::new(Account { revision, entry, vault, consents, notes })))
 }
 
 #[cfg(test)]
@@ -188,6 +209,7 @@ mod tests {
     fn register(database: &Connection, text: &str, id: u8) -> Outcome {
         let account = NewAccount {
             name: name(text),
+            credential: [id + 100; CREDENTIAL_BYTES],
             record: [id; RECORD_BYTES],
             vault: vault(1, b"sealed"),
             entry: entry_of(text),
@@ -222,6 +244,7 @@ mod tests {
         assert!(matches!(register(&database, "alice", 2), Outcome::NameTaken));
         let credentials = credentials(&database, &name("alice")).unwrap().unwrap();
         assert_eq!(credentials.record, [1; RECORD_BYTES]);
+        assert_eq!(credentials.credential, [101; CREDENTIAL_BYTES]);
         assert_eq!(resumable(&database, 1), Some(name("alice")));
         assert_eq!(resumable(&database, 2), None);
         assert_eq!(count(&database), Ok(1));
@@ -253,6 +276,55 @@ mod tests {
         // A login elsewhere came between looking the session up and loading the account.
         assert!(matches!(resumed("alice", 3), Outcome::Resumable(None)));
         assert!(matches!(resumed("alice", 2), Outcome::Resumable(None)));
+    }
+
+    #[test]
+    fn what_is_opened_later_says_so() {
+        let database = in_memory();
+        let mut before = opened(register(&database, "alice", 1)).revision;
+        for id in [2, 3] {
+            let login = open_session(&database, &name("alice"), &session(id), 0).unwrap();
+            let login = opened(login).revision;
+            assert!(login > before);
+            let resumed = resume_session(&database, &name("alice"), &[id; 16]).unwrap();
+            before = opened(resumed).revision;
+            assert!(before >= login);
+        }
+    }
+
+    #[test]
+    fn a_new_account_gets_nothing_that_was_given_to_its_name_before() {
+        let database = in_memory();
+        for (who, state) in [("a", "accepted"), ("b", "requested"), ("c", "blocked")] {
+            let said = "INSERT INTO consent VALUES (?1, 'alice', ?2), (?1, 'bob', ?2)";
+            database.execute(said, [who, state]).unwrap();
+        }
+        register(&database, "alice", 1);
+        let states = |other: &str| -> Vec<String> {
+            let states = "SELECT state FROM consent WHERE other = ?1 ORDER BY name";
+            let mut states = database.prepare(states).unwrap();
+            let states = states.query_map([other], |row| row.get(0)).unwrap();
+            states.map(Result::unwrap).collect()
+        };
+        assert_eq!(states("alice"), ["declined", "declined", "blocked"]);
+        assert_eq!(states("bob"), ["accepted", "requested", "blocked"]);
+    }
+
+    #[test]
+    fn an_account_is_loaded_with_both_sides_of_what_it_has_said() {
+        use Consent::{Accepted, Blocked, Requested};
+        let database = in_memory();
+        register(&database, "alice", 1);
+        let said = "INSERT INTO consent VALUES ('alice', 'bob', 'accepted'),
+            ('bob', 'alice', 'blocked'), ('alice', 'carol', 'requested'),
+            ('dave', 'alice', 'accepted'), ('bob', 'carol', 'accepted')";
+        database.execute(said, []).unwrap();
+        let loaded = opened(resume_session(&database, &name("alice"), &[1; 16]).unwrap());
+        let said =
+            loaded.consents.iter().map(|(other, said)| (other.as_str(), said.mine, said.theirs));
+        let expected = [("bob", Some(Accepted), Some(Blocked)), ("carol", Some(Requested), None)];
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+        assert!(loaded.consents.iter().all(|(_, said)| said.revision == loaded.revision));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who has said what about whom, and the notes that tell them.
 
 use hither_proto::{
-    directory::{Consent, Outcome},
+    directory::{Consent, Consents, Outcome},
     limits::PENDING_NOTES_MAX,
     name::Name,
     note::NoteKind,
@@ -9,7 +9,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::row;
+use super::{revision, row};
 
 pub(super) fn send_note(
     database: &Connection,
@@ -19,24 +19,20 @@ pub(super) fn send_note(
     sealed: &[u8],
     now: i64,
 ) -> Result<Outcome> {
-    let mine = consent(database, from, to)?;
     let theirs = consent(database, to, from)?;
-    if theirs == Some(Consent::Blocked) || !takes_notes(database, to, from)? {
-        return Ok(Outcome::NoteSent { number: None, mine, theirs });
-    }
-    let (mine, theirs) = match (kind, theirs) {
-        (NoteKind::Request, Some(Consent::Requested | Consent::Accepted)) => {
-            (Consent::Accepted, Some(Consent::Accepted))
-        }
-        (NoteKind::Request, _) => (Consent::Requested, theirs),
-        (NoteKind::Accept, Some(Consent::Requested)) => {
-            (Consent::Accepted, Some(Consent::Accepted))
-        }
-        (NoteKind::Accept, _) => (Consent::Accepted, theirs),
+    let answers = matches!(theirs, Some(Consent::Requested | Consent::Accepted));
+    let mine = match kind {
+        NoteKind::Request if !answers => Consent::Requested,
+        NoteKind::Request | NoteKind::Accept => Consent::Accepted,
     };
+    // Said in any case: the sender can count what it has room for, and must not learn from it whether
+    // there is somebody who takes the note.
     set_consent(database, from, to, mine)?;
-    if let Some(theirs) = theirs {
-        set_consent(database, to, from, theirs)?;
+    if theirs == Some(Consent::Blocked) || !takes_notes(database, to, from)? {
+        return Ok(Outcome::NoteSent { number: None, consents: consents(database, from, to)? });
+    }
+    if answers {
+        set_consent(database, to, from, Consent::Accepted)?;
     }
     // A later note of the same sender replaces the earlier one, under a number of its own: whoever takes
     // the earlier one does not take this.
@@ -47,7 +43,7 @@ pub(super) fn send_note(
     let kind = row::note_kind_column(kind);
     let number = insert.insert(params![to.as_str(), from.as_str(), kind, sealed, now])?;
     let number = u64::try_from(number).ok();
-    Ok(Outcome::NoteSent { number, mine: Some(mine), theirs })
+    Ok(Outcome::NoteSent { number, consents: consents(database, from, to)? })
 }
 
 pub(super) fn take_note(database: &Connection, name: &Name, note: u64) -> Result<Outcome> {
@@ -68,7 +64,7 @@ pub(super) fn withdraw(
 ) -> Result<Outcome> {
     match how {
         Withdrawal::Reject => {
-            delete_consent(database, from, name, Some(Consent::Requested))?;
+            decline(database, from, name)?;
             forget_notes(database, name, from)?;
         }
         Withdrawal::Block => {
@@ -78,12 +74,19 @@ pub(super) fn withdraw(
         Withdrawal::Unblock => delete_consent(database, name, from, Some(Consent::Blocked))?,
         Withdrawal::Remove => {
             delete_consent(database, name, from, None)?;
-            delete_consent(database, from, name, Some(Consent::Requested))?;
+            decline(database, from, name)?;
             forget_notes(database, name, from)?;
             forget_notes(database, from, name)?;
         }
     }
-    Ok(Outcome::Done)
+    consents(database, name, from).map(Outcome::Withdrawn)
+}
+
+/// What `name` and `other` have said about each other.
+fn consents(database: &Connection, name: &Name, other: &Name) -> Result<Consents> {
+    let mine = consent(database, name, other)?;
+    let theirs = consent(database, other, name)?;
+    Ok(Consents { mine, theirs, revision: revision(database) })
 }
 
 /// What `name` has said about `other`.
@@ -101,6 +104,14 @@ fn set_consent(database: &Connection, name: &Name, other: &Name, state: Consent)
              ON CONFLICT DO UPDATE SET state = excluded.state",
         )?
         .execute([name.as_str(), other.as_str(), state])?;
+    Ok(())
+}
+
+/// Makes a request of `name` to `other` one that was not accepted.
+fn decline(database: &Connection, name: &Name, other: &Name) -> Result<()> {
+    if consent(database, name, other)? == Some(Consent::Requested) {
+        set_consent(database, name, other, Consent::Declined)?;
+    }
     Ok(())
 }
 
@@ -142,7 +153,7 @@ fn forget_notes(database: &Connection, name: &Name, sender: &Name) -> Result<()>
 mod tests {
     use super::{super::schema::in_memory, *};
 
-    use Consent::{Accepted, Blocked, Requested};
+    use Consent::{Accepted, Blocked, Declined, Requested};
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -152,7 +163,7 @@ mod tests {
     fn people() -> Connection {
         let database = in_memory();
         for text in ["alice", "bob", "carol"] {
-            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', 0, 0)";
+            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0)";
             database.execute(insert, [text]).unwrap();
         }
         database
@@ -165,7 +176,8 @@ mod tests {
         kind: NoteKind,
     ) -> (Option<Consent>, Option<Consent>, bool) {
         let sent = send_note(database, &name(from), &name(to), kind, b"sealed", 0).unwrap();
-        let Outcome::NoteSent { number, mine, theirs } = sent else { panic!("{sent:?}") };
+        let Outcome::NoteSent { number, consents } = sent else { panic!("{sent:?}") };
+        let Consents { mine, theirs, .. } = consents;
         assert_eq!((said(database, from, to), said(database, to, from)), (mine, theirs));
         (mine, theirs, number.is_some())
     }
@@ -191,7 +203,8 @@ mod tests {
 
     fn withdraws(database: &Connection, who: &str, from: &str, how: Withdrawal) {
         let done = withdraw(database, &name(who), &name(from), how).unwrap();
-        assert!(matches!(done, Outcome::Done));
+        let Outcome::Withdrawn(Consents { mine, theirs, .. }) = done else { panic!("{done:?}") };
+        assert_eq!((mine, theirs), (said(database, who, from), said(database, from, who)));
     }
 
     #[test]
@@ -200,6 +213,9 @@ mod tests {
         // What alice and bob have said, what alice sends, and what they have said then.
         let table = [
             (None, None, Request, Some(Requested), None),
+            (Some(Declined), None, Request, Some(Requested), None),
+            (None, Some(Declined), Request, Some(Requested), Some(Declined)),
+            (None, Some(Declined), Accept, Some(Accepted), Some(Declined)),
             (None, Some(Requested), Request, Some(Accepted), Some(Accepted)),
             (None, Some(Accepted), Request, Some(Accepted), Some(Accepted)),
             (Some(Blocked), None, Request, Some(Requested), None),
@@ -219,15 +235,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unknown_or_has_blocked_the_sender_gets_nothing() {
-        for kind in [NoteKind::Request, NoteKind::Accept] {
-            for before in [None, Some(Requested), Some(Accepted)] {
+    fn who_is_unknown_or_has_blocked_the_sender_gets_nothing_and_the_sender_cannot_tell() {
+        for (kind, said) in [(NoteKind::Request, Requested), (NoteKind::Accept, Accepted)] {
+            for before in [None, Some(Requested), Some(Accepted), Some(Declined)] {
                 let database = people();
                 say(&database, "bob", "alice", Some(Blocked));
-                say(&database, "alice", "bob", before);
-                let sent = send(&database, ["alice", "bob"], kind);
-                assert_eq!(sent, (before, Some(Blocked), false));
-                assert_eq!(send(&database, ["alice", "nobody"], kind), (None, None, false));
+                for other in ["bob", "carol", "nobody"] {
+                    say(&database, "alice", other, before);
+                }
+                let to_bob = send(&database, ["alice", "bob"], kind);
+                assert_eq!(to_bob, (Some(said), Some(Blocked), false));
+                let to_nobody = send(&database, ["alice", "nobody"], kind);
+                assert_eq!(to_nobody, (Some(said), None, false));
+                let to_carol = send(&database, ["alice", "carol"], kind);
+                assert_eq!(to_carol, (Some(said), None, true));
                 assert_eq!(notes(&database, "bob"), []);
                 assert_eq!(notes(&database, "nobody"), []);
             }
@@ -241,7 +262,8 @@ mod tests {
             let sender = format!("sender-{i}");
             assert!(send(&database, [&sender, "bob"], NoteKind::Request).2);
         }
-        assert_eq!(send(&database, ["alice", "bob"], NoteKind::Request), (None, None, false));
+        let one_too_many = send(&database, ["alice", "bob"], NoteKind::Request);
+        assert_eq!(one_too_many, (Some(Requested), None, false));
         assert!(send(&database, ["sender-3", "bob"], NoteKind::Request).2, "it replaces its own");
         assert_eq!(notes(&database, "bob").len(), PENDING_NOTES_MAX);
         assert!(send(&database, ["alice", "carol"], NoteKind::Request).2, "others have room");
@@ -281,7 +303,7 @@ mod tests {
         let database = people();
         send(&database, ["alice", "bob"], NoteKind::Request);
         withdraws(&database, "bob", "alice", Withdrawal::Reject);
-        assert_eq!(said(&database, "alice", "bob"), None);
+        assert_eq!(said(&database, "alice", "bob"), Some(Declined), "it takes room as before");
         assert_eq!(notes(&database, "bob"), []);
 
         say(&database, "alice", "bob", Some(Accepted));
@@ -320,7 +342,7 @@ mod tests {
 
         send(&database, ["carol", "alice"], NoteKind::Request);
         withdraws(&database, "alice", "carol", Withdrawal::Remove);
-        assert_eq!(said(&database, "carol", "alice"), None, "the request is gone");
+        assert_eq!(said(&database, "carol", "alice"), Some(Declined), "the request is over");
         assert_eq!(said(&database, "carol", "bob"), Some(Requested));
     }
 }

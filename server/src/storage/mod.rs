@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::Context;
 use hither_proto::{
-    directory::{Outcome, Task},
+    directory::{Outcome, Revision, Task},
     identity::Entry,
     name::Name,
 };
@@ -139,6 +139,13 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
     }
 }
 
+/// How far the database has come. SQLite counts the rows that have changed since the connection was opened,
+/// and this connection is the only one that changes any while the server runs. Two tasks with the same
+/// count found the same.
+fn revision(database: &Connection) -> Revision {
+    Revision(database.total_changes())
+}
+
 fn work(database: Connection, mut waiting: mpsc::Receiver<Job>) {
     while let Some(first) = waiting.blocking_recv() {
         let mut jobs = vec![first];
@@ -234,7 +241,7 @@ mod tests {
         let (storage, _thread) = Storage::open(&path).unwrap();
         let tasks = (0..50).map(|i| storage.perform(block("alice", &format!("spammer-{i}"))));
         for (done, task) in tasks.enumerate() {
-            assert!(matches!(task.await, Outcome::Done));
+            assert!(matches!(task.await, Outcome::Withdrawn(_)));
             assert!(consents(&path) > done as u64);
         }
     }
@@ -258,7 +265,7 @@ mod tests {
             async move { drop(go) }
         );
         assert_eq!((held, failed), (Ok(false), Err(Unavailable)));
-        assert!(matches!((before, after), (Outcome::Done, Outcome::Done)));
+        assert!(matches!((before, after), (Outcome::Withdrawn(_), Outcome::Withdrawn(_))));
         drop(storage);
         thread.join();
         assert_eq!(consents(&path), 2);
@@ -277,7 +284,7 @@ mod tests {
         let mut stored = 0;
         let refused = loop {
             match storage.perform(block("alice", &format!("spammer-{stored}"))).await {
-                Outcome::Done => stored += 1,
+                Outcome::Withdrawn(_) => stored += 1,
                 refused => break refused,
             }
             assert!(stored < 100_000, "the limit does not hold");
@@ -286,7 +293,7 @@ mod tests {
         assert_eq!(storage.count_accounts().await, Ok(0), "what is there can be read");
         assert_eq!(consents(&path), stored);
         pages("1000000").await.unwrap();
-        assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Done));
+        assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Withdrawn(_)));
     }
 
     #[tokio::test]
@@ -304,14 +311,14 @@ mod tests {
     async fn tasks_arrive_where_they_belong() {
         let (_folder, path) = made();
         let (storage, _thread) = Storage::open(&path).unwrap();
-        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', 0, 0)";
+        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0)";
         storage.run(move |database| database.execute_batch(insert)).await.unwrap();
         let kind = NoteKind::Request;
         let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };
         let sent = storage.perform(note).await;
         let requested = Some(Consent::Requested);
         assert!(
-            matches!(sent, Outcome::NoteSent { number: Some(1), mine, .. } if mine == requested)
+            matches!(sent, Outcome::NoteSent { number: Some(1), consents } if consents.mine == requested)
         );
         let take = Task::TakeNote { name: name("bob"), note: 1 };
         assert!(matches!(storage.perform(take).await, Outcome::Done));

@@ -3,7 +3,10 @@
 use hither_proto::{
     crypto::sign::SignPublic, directory::Consent, identity::Entry, name::Name, note::NoteKind, wire,
 };
-use rusqlite::{Error, Result, Row, types::Type};
+use rusqlite::{
+    Error, Result, Row,
+    types::{Type, ValueRef},
+};
 
 /// A column that holds no such value: somebody else has written to the database, or it is damaged.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +38,16 @@ pub(super) fn consent(row: &Row<'_>, at: usize) -> Result<Consent> {
     match row.get_ref(at)?.as_str()? {
         "accepted" => Ok(Consent::Accepted),
         "blocked" => Ok(Consent::Blocked),
+        "declined" => Ok(Consent::Declined),
         "requested" => Ok(Consent::Requested),
         _ => Err(unexpected(at, Type::Text)),
+    }
+}
+
+pub(super) fn consent_if_any(row: &Row<'_>, at: usize) -> Result<Option<Consent>> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        _ => consent(row, at).map(Some),
     }
 }
 
@@ -44,6 +55,7 @@ pub(super) const fn consent_column(consent: Consent) -> &'static str {
     match consent {
         Consent::Accepted => "accepted",
         Consent::Blocked => "blocked",
+        Consent::Declined => "declined",
         Consent::Requested => "requested",
     }
 }

@@ -20,6 +20,7 @@ const VERSION: i64 = 1;
 const TABLES: &str = "
     CREATE TABLE account (
         name TEXT PRIMARY KEY,
+        credential BLOB NOT NULL,
         record BLOB NOT NULL,
         vault BLOB NOT NULL,
         entry BLOB NOT NULL,
@@ -39,6 +40,7 @@ const TABLES: &str = "
         state TEXT NOT NULL,
         PRIMARY KEY (name, other)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX consent_other ON consent (other);
     CREATE TABLE note (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL,

@@ -68,7 +68,8 @@ async fn a_key_exchange_made_of_nothing_ends_the_connection() {
     ] {
         let mut client = Client::connect(host.address).await;
         client.send(&request).await;
-        assert!(matches!(hear(&mut client).await, Reply::Refused { .. }));
+        let said = hear(&mut client).await;
+        assert!(matches!(said, Reply::Refused { why: Refusal::Unexpected, .. }), "{said:?}");
         assert!(soon(client.receive()).await.is_none());
     }
     Person::new("alice").registers(&host).await;

@@ -1,12 +1,13 @@
 //! Registering, logging in, resuming: with the right secrets, and not without them.
 
-use std::{net::UdpSocket as StdUdpSocket, sync::Arc};
+use std::{collections::BTreeMap, net::UdpSocket as StdUdpSocket, sync::Arc};
 
 use hither_proto::{
+    crypto::opaque::ClientLogin,
     limits::GREETING_FRAME_BYTES_MAX,
     wire::server::{Refusal, Reply, Request},
 };
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, task::JoinSet};
 
 use super::{Host, Person, hear, soon};
 use crate::{
@@ -72,9 +73,7 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same() {
     let mut said = Vec::new();
     for mut person in [alice.mistaken(), Person::new("nobody").mistaken()] {
         let mut client = Client::connect(host.address).await;
-        let (_, ke1) =
-            hither_proto::crypto::opaque::ClientLogin::start(&mut person.rng, &person.password)
-                .unwrap();
+        let (_, ke1) = ClientLogin::start(&mut person.rng, &person.password).unwrap();
         client.send(&Request::Login { name: person.name, ke1 }).await;
         let ke2 = soon(client.receive_body()).await.unwrap();
         client.send(&Request::FinishLogin { ke3: [7; 64], device: [7; 32] }).await;
@@ -88,6 +87,72 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same() {
         assert_eq!(refusal(refused), Refusal::AuthFailed);
     }
     alice.logs_in(&host).await;
+}
+
+/// What the server makes of the first bytes of a KE1, asked for as a login or as a registration.
+async fn evaluates(host: &Host, name: &str, ke1: &[u8; 96], registers: bool) -> Vec<u8> {
+    let mut client = Client::connect(host.address).await;
+    let name = name.parse().unwrap();
+    if registers {
+        let request = ke1[..32].try_into().unwrap();
+        client.send(&Request::Register { name, request }).await;
+    } else {
+        client.send(&Request::Login { name, ke1: *ke1 }).await;
+    }
+    match hear(&mut client).await {
+        Reply::Login { ke2 } => ke2[..32].to_vec(),
+        Reply::Registration { response } => response[..32].to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn registering_gives_no_answer_that_a_login_would_give() {
+    let mut host = Host::start().await;
+    let mut alice = Person::new("alice");
+    alice.registers(&host).await;
+    let (_, ke1) = ClientLogin::start(&mut alice.rng, b"a guess").unwrap();
+    for name in ["alice", "nobody"] {
+        let first = evaluates(&host, name, &ke1, false).await;
+        let registered = evaluates(&host, name, &ke1, true).await;
+        assert_ne!(first, registered, "{name}");
+        assert_ne!(registered, evaluates(&host, name, &ke1, true).await, "{name}");
+        host.stops().await;
+        host.starts().await;
+        assert_eq!(first, evaluates(&host, name, &ke1, false).await, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn of_logins_at_once_the_connection_stays_whose_session_does() {
+    let host = Host::start().await;
+    let mut alice = Person::new("alice");
+    alice.registers(&host).await;
+    let login = || Person { password: alice.password.clone(), ..Person::new("alice") };
+    let [mut a, mut b, mut c, mut d] = [login(), login(), login(), login()];
+    let logins = tokio::join!(
+        a.tries_to_log_in(&host),
+        b.tries_to_log_in(&host),
+        c.tries_to_log_in(&host),
+        d.tries_to_log_in(&host)
+    );
+    let logins = [logins.0, logins.1, logins.2, logins.3];
+    let (mut open, mut left) = (JoinSet::new(), BTreeMap::new());
+    for (device, login) in logins.into_iter().enumerate() {
+        // Whoever is overtaken before the end of the login is not logged in at all.
+        let Ok(mut online) = login else { continue };
+        left.insert(device, online.session);
+        open.spawn(async move {
+            while soon(online.client.receive()).await.is_some() {}
+            device
+        });
+    }
+    while left.len() > 1 {
+        let closed = soon(open.join_next()).await.unwrap().unwrap();
+        left.remove(&closed);
+    }
+    let (device, session) = left.pop_first().unwrap();
+    assert!([a, b, c, d][device].tries_to_resume(&host, session).await.is_ok());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use hither_proto::{
     vault::{Vault, VaultKey},
     wire::server::{Reply, Request, SessionId, Withdrawal},
 };
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -66,6 +67,12 @@ impl Host {
         let (stop, running) = self.running.take().unwrap();
         drop(stop);
         soon(running).await.unwrap();
+    }
+
+    /// What it keeps, while it does not run.
+    fn database(&self) -> Connection {
+        assert!(self.running.is_none());
+        Connection::open(DataFolder::open(self.folder.path()).unwrap().database()).unwrap()
     }
 }
 

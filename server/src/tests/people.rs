@@ -2,6 +2,7 @@
 
 use hither_proto::{
     crypto::secret::Secret,
+    limits::CONTACTS_MAX,
     note::NoteKind,
     ticket::AttemptId,
     wire::server::{Candidate, Door, Farewell, Refusal, Reply, Request, Withdrawal},
@@ -125,6 +126,41 @@ async fn presence_is_for_those_who_accepted_each_other() {
     assert_eq!(b.hears_presence().await, ("alice".to_owned(), false));
     b.sends_note("alice", NoteKind::Request).await;
     a.hears_nothing().await;
+}
+
+#[tokio::test]
+async fn counting_consents_tells_nobody_who_is_there_or_has_blocked_them() {
+    let mut host = Host::start().await;
+    let (mut alice, mut bob) = (Person::new("alice"), Person::new("bob"));
+    drop(alice.registers(&host).await);
+    bob.registers(&host).await.withdraws("alice", Withdrawal::Block).await;
+    host.stops().await;
+    let fill = "WITH RECURSIVE counted (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM counted
+            WHERE n < ?1)
+        INSERT INTO consent SELECT 'alice', 'somebody-' || n, 'blocked' FROM counted";
+    let room = CONTACTS_MAX - 2;
+    host.database().execute(fill, [room]).unwrap();
+    host.starts().await;
+    let mut a = alice.logs_in(&host).await;
+    for to in ["bob", "nobody"] {
+        a.sends_note(to, NoteKind::Request).await;
+    }
+    for _ in 0..2 {
+        let name = || "carol".parse().unwrap();
+        for request in [
+            Request::Withdraw { request: 3, name: name(), how: Withdrawal::Block },
+            Request::SendNote { request: 3, to: name(), kind: NoteKind::Accept, note: vec![1] },
+        ] {
+            a.says(&request).await;
+            let said = a.hears().await;
+            assert!(
+                matches!(said, Reply::Refused { request: Some(3), why: Refusal::Full, .. }),
+                "{said:?}"
+            );
+        }
+        a.hears_nothing().await;
+        a = alice.logs_in(&host).await;
+    }
 }
 
 #[tokio::test]

@@ -1,1 +1,40 @@
-//! x
+//! Attackers who speak the protocol and break it, against the shipped binaries.
+
+mod consent;
+mod frames;
+mod logins;
+mod peers;
+mod screen;
+mod tickets;
+
+use hither_proto::{
+    crypto::{rng::Rng, secret::Secret},
+    id::MessageId,
+    identity::Entry,
+};
+use hither_tests::{
+    lab::{Lab, Person, Server},
+    rogue::{Account, Online},
+};
+
+/// A server, somebody with a real agent, and mallory, who is a contact and whose agent is made by
+/// hand.
+fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entry) {
+    let server = lab.server();
+    let [person] = lab.people(&server, [name]);
+    let mut mallory = Account::new("mallory").registers(&server);
+    let entry = mallory.befriends(&person);
+    (server, person, mallory, entry)
+}
+
+/// Randomness.
+fn rng() -> Rng {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("randomness");
+    Rng::from_seed(Secret::new(seed))
+}
+
+/// The id of a text.
+fn id(number: u8) -> MessageId {
+    MessageId([number; 16])
+}

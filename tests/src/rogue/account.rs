@@ -98,7 +98,7 @@ impl Account {
         &mut self,
         server: &Server,
         session: SessionId,
-    ) -> Result<Online, Reply> {
+    ) -> Result<Online, Box<Reply>> {
         let link = Link::to(server);
         let signature = link.channel().sign_resumption(&self.device, &session);
         self.tries_to_resume_with(link, session, signature)
@@ -114,7 +114,7 @@ impl Account {
         mut link: Link,
         session: SessionId,
         signature: [u8; 64],
-    ) -> Result<Online, Reply> {
+    ) -> Result<Online, Box<Reply>> {
         link.says(&Request::Resume { session, signature });
         self.is_welcomed(link, None)
     }
@@ -124,7 +124,7 @@ impl Account {
         &mut self,
         mut link: Link,
         opaque_key: Option<&Secret<64>>,
-    ) -> Result<Online, Reply> {
+    ) -> Result<Online, Box<Reply>> {
         match link.hears() {
             Reply::Welcome { session, entry, .. } => {
                 let key = link.channel().session_key(&session, opaque_key);
@@ -132,7 +132,7 @@ impl Account {
                 let identity = Arc::clone(&self.identity);
                 Ok(Online { link, session, key, entry, identity, rng })
             }
-            other => Err(other),
+            other => Err(Box::new(other)),
         }
     }
 }

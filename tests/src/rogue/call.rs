@@ -24,10 +24,6 @@ use super::{Dialled, ThrowAway};
 /// A door that lets its guests in does so at once; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Keys that two ends have agreed on, for whichever connection.
-#[derive(Debug)]
-pub struct Agreement(pub(super) Agreed);
-
 /// One attempt, once both ends are agreed.
 #[derive(Debug)]
 pub struct Call {
@@ -38,7 +34,7 @@ pub struct Call {
     /// The other end's door.
     pub door: Door,
     /// What the handshake has given.
-    pub agreement: Agreement,
+    pub agreed: Agreed,
 }
 
 impl Call {
@@ -48,12 +44,18 @@ impl Call {
         self.door.candidates[0].0
     }
 
+    /// A copy of the other end's door, to be handed on.
+    #[must_use]
+    pub fn their_door(&self) -> Door {
+        copy(&self.door)
+    }
+
     /// Dials the other end's door, as somebody who was let in.
     #[must_use]
     #[track_caller]
     pub fn dials(&self, rng: &mut Rng) -> Path {
         let dialled = self.dials_as(rng, &self.mine);
-        let session = self.agreement.0.bind(&dialled.exporter());
+        let session = self.agreed.bind(&dialled.exporter());
         Path { dialled, session }
     }
 
@@ -109,20 +111,16 @@ impl Asked {
         hear(me, self.caller.identity.agree(), &prologue, &self.first)
     }
 
-    /// A copy of the caller's door.
+    /// A copy of the caller's door, to be handed on.
     #[must_use]
-    pub fn door(&self) -> Door {
+    pub fn their_door(&self) -> Door {
         copy(&self.door)
     }
 }
 
-/// A copy of a door, to be handed on.
-pub(super) fn copy(door: &Door) -> Door {
-    Door {
-        certificate: door.certificate,
-        knock: door.knock.duplicate(),
-        candidates: door.candidates.clone(),
-    }
+fn copy(door: &Door) -> Door {
+    let Door { certificate, knock, candidates } = door;
+    Door { certificate: *certificate, knock: knock.duplicate(), candidates: candidates.clone() }
 }
 
 /// A direct connection, and the session on it.
@@ -148,7 +146,7 @@ impl Path {
         self.dialled.says(&frame);
     }
 
-    /// Sends a text, and returns its id.
+    /// Sends a text.
     #[track_caller]
     pub fn texts(&mut self, id: MessageId, text: &str) {
         self.says(&Content::Text(Text { id, sent_at: 1_000, text: text.to_owned() }));

@@ -1,4 +1,4 @@
-//! A direct connection to a real agent, with whatever knock and certificate, carrying whatever bytes.
+//! A direct connection to a real agent, with whatever knock, certificate and bytes.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,7 +7,10 @@ use hither_proto::{
     knock::Knock,
     wire,
 };
-use quinn::{Connection, ConnectionId, Endpoint, RecvStream, SendStream, TransportConfig};
+use quinn::{
+    Connection, ConnectionError, ConnectionId, Endpoint, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -16,6 +19,9 @@ use crate::wire::{
     Dialect,
     tls::{PEER_ALPN, SERVER_NAME, trusting_client_with},
 };
+
+/// What the other end may send ahead of being read: a few texts of the longest kind.
+const WINDOW_BYTES: u32 = 256 << 10;
 
 /// A certificate for one attempt, as agents make them.
 #[derive(Debug)]
@@ -69,6 +75,7 @@ impl Dialled {
         let mut transport = TransportConfig::default();
         transport.max_idle_timeout(Some(patience.try_into().unwrap()));
         transport.keep_alive_interval(Some(patience / 3));
+        transport.stream_receive_window(VarInt::from_u32(WINDOW_BYTES));
         let ThrowAway { certificate, key, .. } = certificate.clone();
         let dialect = Dialect { alpn: PEER_ALPN, ..Dialect::default() };
         let mut config = trusting_client_with(&dialect, Some((certificate, key)));
@@ -124,7 +131,10 @@ impl Dialled {
     /// Waits until the other end has ended the connection, whatever it says before.
     #[track_caller]
     pub fn is_closed(&self) {
-        soon("the end of a connection to an agent", self.connection.closed());
+        match soon("the end of a connection to an agent", self.connection.closed()) {
+            ConnectionError::ApplicationClosed(_) => {}
+            other => panic!("the agent says that it closes, instead of {other}"),
+        }
     }
 
     /// Insists that the other end closes without having said anything.

@@ -110,11 +110,8 @@ impl Link {
     /// connection ends.
     #[track_caller]
     pub fn is_refused(&mut self) {
-        let refused = Reply::Refused {
-            request: None,
-            why: Refusal::Unexpected,
-            retry_after_ms: None,
-        };
+        let refused =
+            Reply::Refused { request: None, why: Refusal::Unexpected, retry_after_ms: None };
         let said = self.hears_body().expect("a refusal");
         assert_eq!(said, wire::encode(&refused), "{:?}", wire::decode::<Reply>(&said));
         assert_eq!(self.hears_body(), None);

@@ -1,4 +1,4 @@
-//! Somebody who speaks the protocol without a program of ours, and breaks it wherever a test wants: an account at the server, introductions, and connections to real agents, made frame by frame.
+//! Somebody who speaks the protocol frame by frame, without a program of ours, and breaks it at will.
 
 mod account;
 mod call;
@@ -15,19 +15,18 @@ use tokio::{
 
 pub use self::{
     account::Account,
-    call::{Agreement, Asked, Call, Path},
+    call::{Asked, Call, Path},
     dialled::{Dialled, ThrowAway},
     link::Link,
-    online::Online,
+    online::{Online, Prepared},
 };
 use crate::lab::DEADLINE;
 
 /// Carries the connections of every rogue in this process.
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-    })
+    RUNTIME
+        .get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
 }
 
 /// Waits until something has happened; fails the test if it does not.

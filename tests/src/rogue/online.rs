@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use hither_proto::{
-    crypto::{rng::Rng, secret::Secret},
+    crypto::rng::Rng,
     handshake::{ExpectSecond, Prologue, initiate},
     identity::{Entry, Identity},
     login::SessionKey,
@@ -13,7 +13,7 @@ use hither_proto::{
     wire::server::{Candidate, Door, Reply, Request, SessionId},
 };
 
-use super::{Agreement, Asked, Call, Link, ThrowAway};
+use super::{Asked, Call, Link, ThrowAway};
 use crate::lab::Person;
 
 /// A session at the server.
@@ -150,7 +150,7 @@ impl Online {
         }
         .psk();
         let agreed = handshake.finish(self.identity.agree(), &psk, &second).unwrap();
-        Call { attempt, mine, door, agreement: Agreement(agreed) }
+        Call { attempt, mine, door, agreed }
     }
 
     /// Waits until somebody asks for this account.
@@ -165,12 +165,13 @@ impl Online {
         })
     }
 
-    /// Answers an introduction as an honest client does: from a door with this certificate and key,
-    /// at these places.
+    /// Answers an introduction as an honest client does.
     #[track_caller]
-    pub fn answers(&mut self, asked: &Asked, mine: &ThrowAway, candidates: Vec<Candidate>) -> Call {
+    pub fn answers(&mut self, asked: &Asked) -> Call {
+        let mine = ThrowAway::new();
         let knock = self.rng.secret();
-        self.answers_with(asked, mine.clone(), Door { certificate: mine.hash, knock, candidates })
+        let door = Door { certificate: mine.hash, knock, candidates: Vec::new() };
+        self.answers_with(asked, mine, door)
     }
 
     /// Answers an introduction with a door of the caller's choice, for which the handshake holds.
@@ -189,14 +190,7 @@ impl Online {
         .psk();
         let (agreed, second) = heard.answer(&mut self.rng, &psk).unwrap();
         self.link.says(&Request::Answer { attempt: asked.attempt, door, second });
-        let theirs = asked.door();
-        Call { attempt: asked.attempt, mine, door: theirs, agreement: Agreement(agreed) }
-    }
-
-    /// A fresh secret.
-    #[must_use]
-    pub fn secret(&mut self) -> Secret<32> {
-        self.rng.secret()
+        Call { attempt: asked.attempt, mine, door: asked.their_door(), agreed }
     }
 }
 

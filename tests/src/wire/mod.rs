@@ -1,12 +1,14 @@
 //! What can stand between two processes: somebody who listens, and somebody who answers.
 
 mod forwarder;
+mod hello;
 mod impostor;
 mod stranger;
 pub(crate) mod tls;
 
 pub use self::{
     forwarder::Forwarder,
+    hello::error_for_tls_1_2,
     impostor::{Forgery, Impostor},
     stranger::{Stranger, quic_client_gets_through},
     tls::Dialect,

@@ -31,13 +31,11 @@ impl Stranger {
         stranger
     }
 
-    /// Writes these datagrams to `target`.
+    /// Writes to `target` what somebody else has written.
     #[must_use]
-    pub fn repeats(target: SocketAddr, datagrams: &[Vec<u8>]) -> Self {
+    pub fn repeats(target: SocketAddr, datagram: &[u8]) -> Self {
         let stranger = Self::toward(target);
-        for datagram in datagrams {
-            stranger.socket.send(datagram).unwrap();
-        }
+        stranger.socket.send(datagram).unwrap();
         stranger
     }
 
@@ -137,7 +135,7 @@ fn long_header(kind: u8, version: u32, id_length: u8, length: usize) -> Vec<u8> 
     packet
 }
 
-fn random(length: usize) -> Vec<u8> {
+pub(super) fn random(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).expect("randomness");
     bytes

@@ -6,7 +6,7 @@ use quinn::{ClientConfig, crypto::rustls::QuicClientConfig};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs::kx_group::X25519MLKEM768},
+    crypto::{CryptoProvider, SupportedKxGroup},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     version::TLS13,
 };
@@ -32,7 +32,15 @@ pub struct Dialect {
 impl Default for Dialect {
     /// What an honest client says to the server.
     fn default() -> Self {
-        Self { alpn: ALPN, group: X25519MLKEM768 }
+        Self { alpn: ALPN, group: rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768 }
+    }
+}
+
+impl Dialect {
+    /// A client that knows nothing of post-quantum cryptography.
+    #[must_use]
+    pub fn classical() -> Self {
+        Self { group: rustls::crypto::aws_lc_rs::kx_group::X25519, ..Self::default() }
     }
 }
 

@@ -97,7 +97,10 @@ pub(super) fn peer_transport() -> TransportConfig {
 
 /// How the connection to the server behaves.
 pub(super) fn server_transport() -> TransportConfig {
-    quiet_transport()
+    let mut transport = quiet_transport();
+    // A few small frames an hour: probing for larger packets would cost more than it could ever save.
+    transport.mtu_discovery_config(None);
+    transport
 }
 
 /// The address of this machine from which packets to `remote` leave, if there is a way at all.

@@ -17,7 +17,10 @@ use hither_proto::{
 };
 use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
 use rustls::pki_types::CertificateDer;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 
 use super::{
     door::{Opened, plain},
@@ -38,6 +41,9 @@ const REDIAL: [Duration; 7] = [
     Duration::from_millis(1_500),
     Duration::from_millis(4_000),
 ];
+
+/// How much of one peer's frames may wait for the agent.
+const INBOX_BYTES: usize = 1 << 20;
 
 /// How long the last frames of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -300,9 +306,12 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
 }
 
 async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {
+    let inbox = Arc::new(Semaphore::new(INBOX_BYTES));
     if let Ok(mut stream) = connection.accept_uni().await {
         while let Ok(frame) = frames::read(&mut stream, PEER_FRAME_BYTES_MAX).await {
-            if to.send(ToAgent::PeerFrame(conn, frame)).await.is_err() {
+            let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            let Ok(room) = inbox.clone().acquire_many_owned(bytes).await else { break };
+            if to.send(ToAgent::PeerFrame { conn, frame, room }).await.is_err() {
                 break;
             }
         }

@@ -381,6 +381,8 @@ fn refused(why: Refusal, retry_after_ms: Option<u64>, name: &Name, host: &Host) 
         Refusal::RateLimited => Fault::RateLimited { retry_after_ms },
         Refusal::RegistrationClosed => Fault::RegistrationClosed,
         Refusal::Unavailable => Fault::Unavailable { retry_after_ms },
-        Refusal::Conflict | Refusal::Unexpected => Fault::ServerVersion { host: host.host.clone() },
+        Refusal::Conflict | Refusal::Full | Refusal::Unexpected => {
+            Fault::ServerVersion { host: host.host.clone() }
+        }
     }
 }

@@ -93,6 +93,31 @@ pub(super) struct Store {
     path: PathBuf,
 }
 
+/// Which texts that have come are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    /// All after this cursor.
+    All { after: u64 },
+    /// Those after this cursor that nobody has read.
+    Unread { after: u64 },
+}
+
+impl Which {
+    /// The same after another cursor.
+    pub(super) const fn after(self, after: u64) -> Self {
+        match self {
+            Self::All { .. } => Self::All { after },
+            Self::Unread { .. } => Self::Unread { after },
+        }
+    }
+
+    /// The cursor.
+    pub(super) const fn cursor(self) -> u64 {
+        let (Self::All { after } | Self::Unread { after }) = self;
+        after
+    }
+}
+
 /// What a transaction has brought about.
 #[derive(Debug, Default)]
 pub(super) struct Applied {
@@ -186,16 +211,16 @@ impl Store {
         Ok(messages.into_iter().map(text).collect())
     }
 
-    /// Texts that have come: what is unread, or everything after the cursor `since`.
+    /// Texts that have come, oldest first.
     pub(super) fn received(
         &self,
         from: Option<&Name>,
-        since: Option<u64>,
+        which: Which,
         limit: usize,
     ) -> Result<Vec<Message>, StoreError> {
-        let states = match since {
-            Some(_) => "state IN (0, 1)",
-            None => "state = 0",
+        let states = match which {
+            Which::All { .. } => "state IN (0, 1)",
+            Which::Unread { .. } => "state = 0",
         };
         let sql = format!(
             "SELECT seq, key, state, sealed FROM message
@@ -203,7 +228,13 @@ impl Store {
         );
         let with = from.map(|from| self.rows.with_key(from));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.messages(&sql, params![since.unwrap_or(0), with, limit])
+        self.messages(&sql, params![which.cursor(), with, limit])
+    }
+
+    /// The cursor of the newest message, or zero.
+    pub(super) fn newest(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM message";
+        Ok(self.database.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
     /// The newest `limit` messages, oldest of them first.
@@ -411,6 +442,7 @@ mod tests {
     }
 
     const NOW: UnixTime = UnixTime::from_millis(9);
+    const UNREAD: Which = Which::Unread { after: 0 };
 
     #[test]
     fn a_text_comes_once_and_is_read_once() {
@@ -418,18 +450,18 @@ mod tests {
         let mut store = open(&folder).unwrap();
         assert!(store.apply(NOW, &[received(1, "one"), received(2, "two")], &[]).unwrap().received);
         assert!(!store.apply(NOW, &[received(1, "another")], &[]).unwrap().received);
-        let unread = store.received(None, None, 10).unwrap();
+        let unread = store.received(None, UNREAD, 10).unwrap();
         let texts: Vec<_> = unread.iter().map(|message| message.text.as_str()).collect();
         assert_eq!(texts, ["one", "two"]);
         assert_eq!(store.unread(&name("bob")).unwrap(), 2);
         store.apply(NOW, &[], &[unread[0].seq]).unwrap();
         drop(store);
         let store = open(&folder).unwrap();
-        assert_eq!(store.received(None, None, 10).unwrap(), unread[1..]);
-        assert_eq!(store.received(Some(&name("eve")), None, 10).unwrap(), []);
-        let since = store.received(None, Some(unread[0].seq), 10).unwrap();
+        assert_eq!(store.received(None, UNREAD, 10).unwrap(), unread[1..]);
+        assert_eq!(store.received(Some(&name("eve")), UNREAD, 10).unwrap(), []);
+        let since = store.received(None, Which::All { after: unread[0].seq }, 10).unwrap();
         assert_eq!(since.len(), 1);
-        assert_eq!(store.received(None, Some(0), 10).unwrap().len(), 2);
+        assert_eq!(store.received(None, Which::All { after: 0 }, 10).unwrap().len(), 2);
     }
 
     #[test]

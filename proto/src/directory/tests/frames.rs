@@ -67,7 +67,7 @@ fn record(rng: &mut Rng) -> [u8; 192] {
     use crate::crypto::opaque::{ServerSetup, Stretching, answer_registration};
     let (client, request) = ClientRegistration::start(rng, b"password").unwrap();
     let setup = ServerSetup::generate(rng);
-    let response = answer_registration(&setup, b"dave", &request).unwrap();
+    let response = answer_registration(&setup, &[7; 32], &request).unwrap();
     client.finish(rng, b"dave", b"password", &response, Stretching::TRIVIAL).unwrap().0
 }
 

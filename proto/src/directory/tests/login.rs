@@ -1,9 +1,14 @@
 //! Who gets in, who does not, what they learn, and how it ends.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use crate::{
-    crypto::{label::Label, opaque::ClientLogin, rng::Rng, secret::Secret},
+    crypto::{
+        label::Label,
+        opaque::{ClientLogin, Stretching},
+        rng::Rng,
+        secret::Secret,
+    },
     directory::{Input, Signal},
     login::Channel,
     node::Event,
@@ -54,6 +59,76 @@ fn a_wrong_password_and_an_unknown_name_look_the_same() {
     let refused = wire::decode::<Reply>(&outcomes[0].1).unwrap();
     assert!(matches!(refused, Reply::Refused { why: Refusal::AuthFailed, .. }));
     assert_eq!(world.storage.sessions(), 1);
+}
+
+#[test]
+fn a_registration_answers_no_guess_at_a_password() {
+    let mut world = World::of(13, &["alice"]);
+    let password = b"the password of alice";
+    let mut rng = Rng::from_seed(Secret::new([1; 32]));
+    for (from_registration, opens) in [(false, true), (true, false)] {
+        let (link, binding) = world.dial_server(stranger());
+        let (client, ke1) = ClientLogin::start(&mut rng, password).unwrap();
+        let Reply::Login { mut ke2 } =
+            world.ask(link, &Request::Login { name: name("alice"), ke1 })
+        else {
+            panic!("the login is answered");
+        };
+        if from_registration {
+            let request = ke1[..32].try_into().unwrap();
+            let (link, _) = world.dial_server(stranger());
+            let register = Request::Register { name: name("alice"), request };
+            let Reply::Registration { response } = world.ask(link, &register) else {
+                panic!("the registration is answered");
+            };
+            assert_ne!(ke2[..32], response[..32], "the same element, evaluated");
+            ke2[..32].copy_from_slice(&response[..32]);
+        }
+        let context = binding.login_context();
+        let trivial = Stretching::TRIVIAL;
+        let finished = client.finish(&mut rng, b"alice", password, &context, &ke2, trivial);
+        assert_eq!(finished.is_ok(), opens);
+    }
+}
+
+#[test]
+fn a_name_is_answered_alike_in_every_login_and_in_no_registration() {
+    let mut world = World::of(14, &["alice"]);
+    let mut rng = Rng::from_seed(Secret::new([1; 32]));
+    let (_, ke1) = ClientLogin::start(&mut rng, b"a guess").unwrap();
+    for who in ["alice", "nobod"] {
+        let evaluated = [0, 1, 2, 3].map(|at| {
+            let (link, _) = world.dial_server(stranger());
+            let (name, request) = (name(who), ke1[..32].try_into().unwrap());
+            let request = match at {
+                0 | 1 => Request::Login { name, ke1 },
+                _ => Request::Register { name, request },
+            };
+            match world.ask(link, &request) {
+                Reply::Login { ke2 } => ke2[..32].to_vec(),
+                Reply::Registration { response } => response[..32].to_vec(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(evaluated[0], evaluated[1], "{who}");
+        let different: BTreeSet<_> = evaluated.iter().collect();
+        assert_eq!(different.len(), 3, "{who}: each registration differs from all else");
+    }
+}
+
+#[test]
+fn a_key_exchange_made_of_nothing_is_unexpected() {
+    let mut world = World::of(15, &["alice"]);
+    for request in [
+        Request::Login { name: name("alice"), ke1: [0xff; 96] },
+        Request::Login { name: name("nobod"), ke1: [0xff; 96] },
+        Request::Register { name: name("bob"), request: [0xff; 32] },
+    ] {
+        let (link, _) = world.dial_server(stranger());
+        let refused = world.ask(link, &request);
+        assert!(matches!(refused, Reply::Refused { why: Refusal::Unexpected, .. }), "{refused:?}");
+        assert!(world.is_closed(link));
+    }
 }
 
 #[test]
@@ -164,7 +239,7 @@ fn contacts_know_that_somebody_has_gone_before_the_server_says_so() {
     let replies = world.ask_bytes(link, &wire::encode(&Request::FinishLogout { proof }));
     assert!(matches!(&replies[..], [Reply::LoggedOut]));
     // Nothing has been delivered since, and whoever asks now finds nobody.
-    assert!(!world.is_bound(&name("bob")));
+    assert_eq!(world.bound_to(&name("bob")), None);
 }
 
 #[test]

@@ -11,13 +11,7 @@ use crate::{
     world::{World, name},
 };
 
-fn introduce(attempt: u8, to: &str) -> Request {
-    let (certificate, knock) = ([1; 32], Secret::new([2; 32]));
-    let candidates = vec![Candidate(([198, 51, 100, 7], 7).into())];
-    let door = Door { certificate, knock, candidates };
-    let first = vec![0; 1_264];
-    Request::Introduce { attempt: AttemptId([attempt; 16]), to: name(to), door, first }
-}
+use super::introduce;
 
 fn unavailable(world: &mut World, who: &str) -> Vec<u8> {
     let attempt = |reply| match reply {
