@@ -64,20 +64,8 @@ impl Account {
         let store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
         // Every login leaves its mark. A store without one is not the store of this session, and going on
         // from it would put an empty vault in the place of the real one.
-        if store.remembered()?.is_none() {
-            return Ok(None);
-        }
-        let node = start(&saved, &store, rng)?;
-        Ok(Some(Self {
-            saved,
-            node,
-            store,
-            server: None,
-            epoch: 0,
-            ended: false,
-            read: Vec::new(),
-            logout: None,
-        }))
+        let Some(remembered) = store.remembered()? else { return Ok(None) };
+        Self::unlocked(saved, store, remembered, rng).map(Some)
     }
 
     /// The account of somebody who has just logged in.
@@ -90,7 +78,16 @@ impl Account {
         let mut store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
         let remembered = node::restore(store.remembered()?, counter, vault);
         store.replace(&remembered)?;
-        let node = start(&saved, &store, rng)?;
+        Self::unlocked(saved, store, remembered, rng)
+    }
+
+    fn unlocked(
+        saved: SavedSession,
+        store: Store,
+        remembered: Remembered,
+        rng: &mut Rng,
+    ) -> Result<Self, StoreError> {
+        let node = start(&saved, &store, remembered, rng)?;
         Ok(Self {
             saved,
             node,
@@ -105,7 +102,8 @@ impl Account {
 
     /// Forgets whatever is only in memory, as a crash would.
     pub(super) fn start_over(&mut self, rng: &mut Rng) -> Result<(), StoreError> {
-        self.node = start(&self.saved, &self.store, rng)?;
+        let remembered = self.store.remembered()?.unwrap_or_default();
+        self.node = start(&self.saved, &self.store, remembered, rng)?;
         Ok(())
     }
 
@@ -189,14 +187,19 @@ impl Account {
     }
 }
 
-fn start(saved: &SavedSession, store: &Store, rng: &mut Rng) -> Result<Node, StoreError> {
+fn start(
+    saved: &SavedSession,
+    store: &Store,
+    remembered: Remembered,
+    rng: &mut Rng,
+) -> Result<Node, StoreError> {
     let seed: Secret<32> = rng.secret();
     Ok(Node::new(Start {
         name: saved.name.clone(),
         identity: Identity::from_seed(saved.seed.duplicate()),
         vault_key: VaultKey::from_secret(saved.vault_key.duplicate()),
         server_pin: saved.pin.to_string(),
-        remembered: store.remembered()?.unwrap_or_else(Remembered::default),
+        remembered,
         queue: store.queue()?,
         rng: Rng::from_seed(seed),
     }))

@@ -210,9 +210,9 @@ impl Agent {
         Time::since_start(self.started.elapsed())
     }
 
-    /// Gives somebody who has logged in their agent, and a connection that stands.
+    /// Gives somebody who has logged in their agent, and a connection that stands. Whoever was logged in
+    /// before has been uninstalled, because a store is open once.
     pub(super) fn install(&mut self, mut account: Account, link: Link, key: SessionKey) {
-        self.uninstall();
         account.server = Some(link.carry(key, self.to.clone()));
         self.epochs += 1;
         account.epoch = self.epochs;
