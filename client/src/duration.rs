@@ -19,6 +19,15 @@ pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
     ms.map(Duration::from_millis).ok_or("a time span may be at most 30 days")
 }
 
+/// The span as it would be typed.
+pub(crate) fn show(span: Duration) -> String {
+    let ms = span.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit_ms, _)| ms > 0 && ms.is_multiple_of(*unit_ms));
+    let (unit_ms, unit) = unit.unwrap_or((1, "ms"));
+    format!("{}{unit}", ms / unit_ms)
+}
+
 /// Far below where adding a span to a clock could overflow.
 const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
 
@@ -51,6 +60,13 @@ mod tests {
         ];
         for (text, ms) in table {
             assert_eq!(parse(text).ok(), ms.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_shown_as_it_would_be_typed() {
+        for text in ["1ms", "1500ms", "10s", "90s", "2m", "90m", "1h", "24h"] {
+            assert_eq!(show(parse(text).unwrap()), text);
         }
     }
 }

@@ -4,6 +4,7 @@ mod agent;
 mod cli;
 mod clock;
 mod command;
+mod config;
 mod duration;
 mod fault;
 mod interrupt;

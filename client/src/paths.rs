@@ -18,6 +18,8 @@ pub(crate) struct Profile {
     pub(crate) home: Option<PathBuf>,
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
+    /// The configuration file. All profiles have the one, and each its own tables in it.
+    pub(crate) config: PathBuf,
     socket: PathBuf,
 }
 
@@ -25,6 +27,8 @@ pub(crate) struct Profile {
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 const SOCKET_NAME: &str = "agent.sock";
+
+const CONFIG_NAME: &str = "config.toml";
 
 impl Profile {
     /// The profile `name`, below `home` if there is one, else in the XDG directories. Touches nothing.
@@ -37,7 +41,8 @@ impl Profile {
             let home = std::path::absolute(home).map_err(|error| Fault::file(home, &error))?;
             let state_dir = home.join("profiles").join(name);
             let run_dir = state_dir.join("run");
-            return Ok(Profile::at(name, Some(home), state_dir, run_dir, runtime));
+            let config = home.join(CONFIG_NAME);
+            return Ok(Profile::at(name, Some(home), state_dir, run_dir, config, runtime));
         }
         let xdg = etcetera::base_strategy::Xdg::new().map_err(|_| Fault::NoHome)?;
         let state_dir = xdg.state_dir().ok_or(Fault::NoHome)?.join("hither").join(name);
@@ -45,7 +50,8 @@ impl Profile {
             Some(dir) => dir.join("hither").join(name),
             None => state_dir.join("run"),
         };
-        Ok(Profile::at(name, None, state_dir, run_dir, runtime))
+        let config = xdg.config_dir().join("hither").join(CONFIG_NAME);
+        Ok(Profile::at(name, None, state_dir, run_dir, config, runtime))
     }
 
     fn at(
@@ -53,6 +59,7 @@ impl Profile {
         home: Option<PathBuf>,
         state_dir: PathBuf,
         run_dir: PathBuf,
+        config: PathBuf,
         runtime: Option<PathBuf>,
     ) -> Profile {
         let mut socket = run_dir.join(SOCKET_NAME);
@@ -64,7 +71,7 @@ impl Profile {
                 .join(format!("{:016x}", fingerprint(&state_dir)))
                 .join(SOCKET_NAME);
         }
-        Profile { name: name.to_owned(), home, state_dir, run_dir, socket }
+        Profile { name: name.to_owned(), home, state_dir, run_dir, config, socket }
     }
 
     /// Makes the directories, each ours and closed to everybody else.
@@ -102,6 +109,11 @@ impl Profile {
     /// The unlocked session. It lives where a reboot forgets it, if there is such a place.
     pub(crate) fn session(&self) -> PathBuf {
         self.run_dir.join("session")
+    }
+
+    /// Whose account is locked. It lies beside the session, whose place it takes.
+    pub(crate) fn locked(&self) -> PathBuf {
+        self.run_dir.join("locked")
     }
 
     fn own_directories(&self, make: bool) -> Result<(), Fault> {
@@ -203,6 +215,8 @@ mod tests {
         assert_eq!(profile.lock(), state.join("agent.lock"));
         assert_eq!(profile.log(), state.join("agent.log"));
         assert_eq!(profile.session(), state.join("run/session"));
+        assert_eq!(profile.locked(), state.join("run/locked"));
+        assert_eq!(profile.config, Path::new("/h/config.toml"));
     }
 
     #[test]
@@ -217,7 +231,7 @@ mod tests {
         let at = |name: &str| {
             let state_dir = Path::new(&far).join(name);
             let run_dir = state_dir.join("run");
-            Profile::at(name, None, state_dir, run_dir, None)
+            Profile::at(name, None, state_dir, run_dir, PathBuf::new(), None)
         };
         let (alice, bob) = (at("alice"), at("bob"));
         let uid = rustix::process::geteuid().as_raw();

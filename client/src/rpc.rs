@@ -126,14 +126,19 @@ impl Agent {
         }
     }
 
-    /// Waits for the next message on a subscribed connection, until `deadline` if there is one.
+    /// Waits for the next message that was stored on a subscribed connection, until `deadline` if there is one.
     pub(crate) fn next_message(&mut self, deadline: Option<Instant>) -> Result<Event, Fault> {
         loop {
             let Some(mut line) = self.next_line(deadline)? else {
                 return Ok(Event::TimedOut);
             };
-            if line["params"]["kind"] == "message.received" {
-                return Ok(Event::Received(line["params"].take()));
+            match line["params"]["kind"].as_str() {
+                Some("ended") => return Err(Fault::from_rpc(&line["params"]["error"])),
+                // What is stored has a cursor.
+                Some(_) if line["params"]["cursor"].is_string() => {
+                    return Ok(Event::Received(line["params"].take()));
+                }
+                _ => {}
             }
         }
     }
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn half_a_line_at_the_deadline_is_kept() {
         let (mut agent, mut theirs) = pair();
-        theirs.write_all(b"{\"params\":{\"kind\":\"message.").unwrap();
+        theirs.write_all(b"{\"params\":{\"cursor\":\"1\",\"kind\":\"message.").unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
         assert!(matches!(agent.next_message(Some(soon)), Ok(Event::TimedOut)));
         theirs.write_all(b"received\",\"id\":\"01J\"}}\n").unwrap();

@@ -8,7 +8,7 @@
 //!   <- e, ee, ekem1, se, psk      inside the answer; psk = the ticket
 //! ```
 //!
-//! Both messages travel through the server, which learns nothing from them and can change nothing in
+//! The second message carries the responder's first ratchet key. Both travel through the server, which learns nothing from them and can change nothing in
 //! them. The result is worth nothing until it is bound to a direct connection: [`Agreed::bind`] mixes
 //! that connection's TLS exporter into the root key. The first message of the initiator proves to the
 //! responder that both hold the same root on the same connection; the responder sends nothing before.
@@ -17,7 +17,7 @@ use crate::{
     crypto::{
         agree::{AgreeKey, AgreePublic},
         derive::derive,
-        kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, KemKey, encapsulate},
+        kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, KemKey, KemPublic},
         label::Label,
         rng::Rng,
         seal::TAG_BYTES,
@@ -26,7 +26,8 @@ use crate::{
     identity::length_prefixed,
     name::Name,
     noise::{NoiseError, SymmetricState, take, take_key},
-    session::{Role, Session},
+    ratchet::FirstKey,
+    session::Session,
     ticket::AttemptId,
 };
 
@@ -35,8 +36,8 @@ const PROTOCOL: &[u8] = b"Noise_KKpsk2+hfs_25519+MLKEM768_ChaChaPoly_SHA256";
 /// Bytes of the initiator's message: a key, a sealed KEM key, an empty sealed payload.
 pub const FIRST_BYTES: usize = 32 + KEM_PUBLIC_BYTES + TAG_BYTES + TAG_BYTES;
 
-/// Bytes of the responder's message: a key, a sealed KEM ciphertext, an empty sealed payload.
-pub const SECOND_BYTES: usize = 32 + KEM_CIPHERTEXT_BYTES + TAG_BYTES + TAG_BYTES;
+/// Bytes of the responder's message: a key, a sealed KEM ciphertext, a sealed ratchet key.
+pub const SECOND_BYTES: usize = 32 + KEM_CIPHERTEXT_BYTES + TAG_BYTES + 32 + TAG_BYTES;
 
 /// What both ends say of the attempt before any key is used.
 #[derive(Debug)]
@@ -108,8 +109,11 @@ impl ExpectSecond {
         state.mix_key(kem.decapsulate(&ciphertext).ok_or(NoiseError::Length)?.expose());
         state.mix_agreement(me, theirs)?;
         state.mix_key_and_hash(psk.expose());
-        empty(&state.open(rest)?)?;
-        Ok(Agreed::new(state, Role::Initiator))
+        let payload = state.open(rest)?.try_into().map_err(|_| NoiseError::Length)?;
+        let first_key = AgreePublic(payload);
+        // A key that contributes nothing shows now, and not at the first frame.
+        ephemeral.agree(first_key).ok_or(NoiseError::WeakKey)?;
+        Ok(Agreed::new(state, FirstKey::Theirs(first_key)))
     }
 }
 
@@ -119,7 +123,7 @@ impl ExpectSecond {
 pub struct Heard {
     state: SymmetricState,
     theirs: AgreePublic,
-    kem_public: Vec<u8>,
+    kem_public: KemPublic,
     initiator: AgreePublic,
 }
 
@@ -137,7 +141,11 @@ pub fn hear(
     state.mix_agreement(me, theirs)?;
     let kem_public = state.open(take(&mut rest, KEM_PUBLIC_BYTES + TAG_BYTES)?)?;
     state.mix_agreement(me, them)?;
-    empty(&state.open(rest)?)?;
+    // The payload is empty: it would have no forward secrecy yet.
+    if !state.open(rest)?.is_empty() {
+        return Err(NoiseError::Length);
+    }
+    let kem_public = KemPublic::from_bytes(&kem_public).ok_or(NoiseError::WeakKey)?;
     Ok(Heard { state, theirs, kem_public, initiator: them })
 }
 
@@ -149,36 +157,38 @@ impl Heard {
         let mut message = ephemeral.public().0.to_vec();
         mix_ephemeral(&mut state, ephemeral.public());
         state.mix_agreement(&ephemeral, theirs)?;
-        let (ciphertext, shared) = encapsulate(rng, &kem_public).ok_or(NoiseError::WeakKey)?;
+        let (ciphertext, shared) = kem_public.encapsulate(rng);
         state.seal(&ciphertext, &mut message);
         state.mix_key(shared.expose());
         state.mix_agreement(&ephemeral, initiator)?;
         state.mix_key_and_hash(psk.expose());
-        state.seal(&[], &mut message);
-        Ok((Agreed::new(state, Role::Responder), message))
+        let first_key = AgreeKey::generate(rng);
+        state.seal(&first_key.public().0, &mut message);
+        Ok((Agreed::new(state, FirstKey::Ours(first_key)), message))
     }
 }
 
-/// Two ends that have agreed on a key, and on no connection yet. Every ephemeral key is wiped.
+/// Two ends that have agreed on a key, and on no connection yet. Every key of the handshake is wiped; the
+/// responder keeps its first ratchet key.
 #[derive(Debug)]
 pub struct Agreed {
     pub(crate) hash: [u8; 32],
     pub(crate) chaining_key: Secret<32>,
-    role: Role,
+    first_key: FirstKey,
 }
 
 impl Agreed {
-    fn new(state: SymmetricState, role: Role) -> Self {
+    fn new(state: SymmetricState, first_key: FirstKey) -> Self {
         let (hash, chaining_key) = state.finish();
-        Self { hash, chaining_key, role }
+        Self { hash, chaining_key, first_key }
     }
 
     /// The session on the connection whose TLS exporter is `exporter`. A man in the middle of that
     /// connection has two of them, and so no session. May be called for each connection of the attempt:
     /// only one of them will be spoken on.
     pub fn bind(&self, exporter: &[u8; 32]) -> Session {
-        let ikm = derive::<32>(&self.hash, self.chaining_key.expose(), Label::Root, exporter);
-        Session::new(self.role, self.hash, &ikm)
+        let root = derive(&self.hash, self.chaining_key.expose(), Label::Root, exporter);
+        Session::new(self.hash, root, &self.first_key)
     }
 }
 
@@ -200,14 +210,10 @@ fn mix_ephemeral(state: &mut SymmetricState, ephemeral: AgreePublic) {
     state.mix_key(&ephemeral.0);
 }
 
-/// Payloads are empty: the first has no forward secrecy yet, and the second needs none.
-fn empty(payload: &[u8]) -> Result<(), NoiseError> {
-    if payload.is_empty() { Ok(()) } else { Err(NoiseError::Length) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Time;
 
     struct Pair {
         rng: Rng,
@@ -236,7 +242,9 @@ mod tests {
         }
     }
 
-    const PSK: Secret<32> = Secret::new([7; 32]);
+    fn psk() -> Secret<32> {
+        Secret::new([7; 32])
+    }
 
     fn agree(pair: &Pair, rng: &mut Rng) -> (Agreed, Agreed) {
         let Pair { initiator, responder, .. } = pair;
@@ -244,9 +252,9 @@ mod tests {
         let (a, first) = initiate(rng, initiator, responder.public(), &prologue).unwrap();
         assert_eq!(first.len(), FIRST_BYTES);
         let heard = hear(responder, initiator.public(), &prologue, &first).unwrap();
-        let (b, second) = heard.answer(rng, &PSK).unwrap();
+        let (b, second) = heard.answer(rng, &psk()).unwrap();
         assert_eq!(second.len(), SECOND_BYTES);
-        (a.finish(initiator, &PSK, &second).unwrap(), b)
+        (a.finish(initiator, &psk(), &second).unwrap(), b)
     }
 
     #[test]
@@ -254,9 +262,10 @@ mod tests {
         let pair = Pair::new();
         let mut rng = Rng::from_seed(Secret::new([2; 32]));
         let (a, b) = agree(&pair, &mut rng);
-        let sealed = a.bind(&[1; 32]).seal(b"hello".to_vec()).unwrap();
-        assert_eq!(b.bind(&[1; 32]).open(&sealed).unwrap(), b"hello");
-        assert!(b.bind(&[2; 32]).open(&sealed).is_err());
+        let now = Time::ZERO;
+        let sealed = a.bind(&[1; 32]).seal(now, &mut rng, b"hello".to_vec()).unwrap();
+        assert_eq!(b.bind(&[1; 32]).open(now, &sealed).unwrap(), b"hello");
+        assert!(b.bind(&[2; 32]).open(now, &sealed).is_err());
     }
 
     #[test]
@@ -276,9 +285,9 @@ mod tests {
             let (a, first) =
                 initiate(&mut again, initiator, responder.public(), &prologue).unwrap();
             let heard = hear(responder, initiator.public(), &prologue, &first).unwrap();
-            let (_, mut second) = heard.answer(&mut again, &PSK).unwrap();
+            let (_, mut second) = heard.answer(&mut again, &psk()).unwrap();
             second[at] ^= 1;
-            assert!(a.finish(initiator, &PSK, &second).is_err(), "{at}");
+            assert!(a.finish(initiator, &psk(), &second).is_err(), "{at}");
         }
         assert_ne!(pair.rng.bytes::<8>(), [0; 8]);
     }
@@ -306,7 +315,40 @@ mod tests {
         assert_eq!(hear_as(&prologue(), &other, initiator.public()), forged);
         let heard = hear(responder, initiator.public(), &prologue(), &first).unwrap();
         let (_, second) = heard.answer(&mut rng, &Secret::new([8; 32])).unwrap();
-        assert_eq!(a.finish(initiator, &PSK, &second).err(), forged);
+        assert_eq!(a.finish(initiator, &psk(), &second).err(), forged);
+    }
+
+    /// What a responder that does not keep to the rules can make of the second message.
+    fn finish_with(payload: &[u8]) -> Result<Agreed, NoiseError> {
+        let pair = Pair::new();
+        let Pair { initiator, responder, .. } = &pair;
+        let mut rng = Rng::from_seed(Secret::new([2; 32]));
+        let prologue = pair.prologue();
+        let (a, first) = initiate(&mut rng, initiator, responder.public(), &prologue).unwrap();
+        let heard = hear(responder, initiator.public(), &prologue, &first).unwrap();
+        let Heard { mut state, theirs, kem_public, initiator: them } = heard;
+        let ephemeral = AgreeKey::generate(&mut rng);
+        let mut second = ephemeral.public().0.to_vec();
+        mix_ephemeral(&mut state, ephemeral.public());
+        state.mix_agreement(&ephemeral, theirs).unwrap();
+        let (ciphertext, shared) = kem_public.encapsulate(&mut rng);
+        state.seal(&ciphertext, &mut second);
+        state.mix_key(shared.expose());
+        state.mix_agreement(&ephemeral, them).unwrap();
+        state.mix_key_and_hash(psk().expose());
+        state.seal(payload, &mut second);
+        a.finish(initiator, &psk(), &second)
+    }
+
+    #[test]
+    fn a_first_ratchet_key_that_is_none_is_refused() {
+        let mut rng = Rng::from_seed(Secret::new([4; 32]));
+        let key = AgreeKey::generate(&mut rng).public().0;
+        assert!(finish_with(&key).is_ok());
+        assert_eq!(finish_with(&[0; 32]).err(), Some(NoiseError::WeakKey));
+        for payload in [&key[..31], &[], &[&key[..], &[0]].concat()] {
+            assert_eq!(finish_with(payload).err(), Some(NoiseError::Length));
+        }
     }
 
     #[test]

@@ -4,17 +4,23 @@
 mod base32;
 pub mod crypto;
 pub mod directory;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod handshake;
 pub mod id;
 pub mod identity;
 pub mod knock;
 pub mod limits;
 pub mod login;
+pub mod message;
 pub mod name;
 pub mod node;
 pub mod noise;
 pub mod note;
+mod ratchet;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod ticket;
 pub mod time;
 pub mod vault;

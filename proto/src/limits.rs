@@ -15,6 +15,12 @@ pub const PEER_FRAME_BYTES_MAX: usize = 96 * 1024;
 /// A text message, in bytes of UTF-8. The contract of the command line promises this much.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 
+/// A sign on a message: the longest sequence of one emoji is far shorter.
+pub const EMOJI_BYTES_MAX: usize = 64;
+
+/// Messages that one read receipt names. Longer lists come in several.
+pub const READ_IDS_MAX: usize = 256;
+
 /// A sealed vault: enough for a few thousand pinned contacts.
 pub const VAULT_BYTES_MAX: usize = 256 * 1024;
 
@@ -40,11 +46,19 @@ pub const INTRODUCTIONS_MAX: usize = 64;
 /// Requests a client may have unanswered at the server.
 pub const REQUESTS_MAX: usize = 64;
 
-/// Texts waiting for one contact. Bounds the agent's memory; `send` refuses beyond it.
+/// Messages waiting for one contact. Bounds the agent's memory; `send` refuses beyond it.
 pub const QUEUE_MAX: usize = 10_000;
 
-/// Texts written to one path and not confirmed yet. Bounds what waits in front of a slow network.
-pub const IN_FLIGHT_MAX: usize = 256;
+/// Messages written to one path and not confirmed yet. Bounds what waits in front of a slow network; wide
+/// enough that a disk's flush at the other end does not hold up the flow.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// Bytes of messages written to one path and not confirmed yet: the longest ones are many times the
+/// ordinary.
+pub const IN_FLIGHT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a session with a peer lasts. After it the two are introduced anew, with new keys.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Dials that one introduction may make at our door: every candidate, redialled a few times.
 pub const KNOCKS_MAX: usize = 64;
@@ -70,6 +84,22 @@ pub const RETRY_PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// The longest pause between attempts at reaching somebody who is online.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// Frames of one chain that may be left out before one that opens: each costs two hashes before anything
+/// is known to be true.
+pub const SKIPPED_GAP_MAX: u32 = 256;
+
+/// Message keys kept for frames that were left out. The oldest make room for new ones.
+pub const SKIPPED_KEYS_MAX: usize = 1024;
+
+/// New keys of the other end for which a key of a left-out frame is kept.
+pub const SKIPPED_TURNS_MAX: u64 = 5;
+
+/// How long a key of a left-out frame is kept.
+pub const SKIPPED_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Frames of one chain: numbers, and the length of a chain, stay below 2^31.
+pub const CHAIN_FRAMES_MAX: u32 = (1 << 31) - 1;
 
 const _: () = assert!(PEER_FRAME_BYTES_MAX > TEXT_BYTES_MAX + 1024);
 const _: () = assert!(SERVER_FRAME_BYTES_MAX > VAULT_BYTES_MAX + 16 * 1024);

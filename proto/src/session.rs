@@ -1,196 +1,227 @@
-//! A session between two people on one connection: one key a message, used once and forgotten.
+//! A session between two people on one connection: its ratchet, and who has to keep it turning.
 //!
 //! The session lives and dies with its connection; nothing of it is ever written down.
 
-use crate::crypto::{
-    derive::{authenticate, derive},
-    label::Label,
-    seal::OneTimeKey,
-    secret::Secret,
+use std::time::Duration;
+
+pub use crate::ratchet::SessionError;
+use crate::{
+    crypto::{rng::Rng, secret::Secret},
+    ratchet::{FirstKey, Ratchet},
+    time::Time,
 };
 
-/// Plaintexts are padded to powers of four from this size on, so that their length says little.
-const PAD_BYTES_MIN: usize = 64;
+/// Frames without a new key of theirs after which a tick is owed.
+const TICK_FRAMES: u32 = 100;
 
-/// Above this size they are padded to multiples of it.
-const PAD_BYTES_STEP: usize = 16 * 1024;
+/// Time without a new key of theirs after which a tick is owed.
+const TICK_AFTER: Duration = Duration::from_secs(60);
 
-const HEADER_BYTES: usize = 4;
-
-/// Which end of the handshake this is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Role {
-    /// The one who asked for the introduction.
-    Initiator,
-    /// The one who was asked.
-    Responder,
-}
-
-/// A frame that the session does not accept. The connection it came on is closed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum SessionError {
-    /// More messages than one chain may carry.
-    #[error("the chain is used up")]
-    Exhausted,
-    /// The tag does not match.
-    #[error("a tag does not match")]
-    Forged,
-    /// Not the next message: a repeated, dropped or reordered one. QUIC streams do none of that.
-    #[error("not the next message")]
-    OutOfOrder,
-    /// Shorter than any frame, or padded in another way.
-    #[error("not a frame")]
-    Malformed,
-}
-
-/// Both directions of one session.
+/// One end of a session.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Session {
-    send: Chain,
-    receive: Chain,
-    id: [u8; 32],
+    ratchet: Ratchet,
+    turn: Turn,
 }
 
-/// A chain of message keys. Whoever holds it can read on, and never back.
-#[derive(Debug)]
-struct Chain {
-    key: Secret<32>,
-    next: u32,
+/// What this end has said since the other's newest key. A stolen state is worth something until that
+/// key is followed by another, so somebody has to ask for it.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+struct Turn {
+    frames: u32,
+    due: Option<Time>,
+    asked: bool,
 }
 
 impl Session {
     /// The session that grows from `root`; `id` is the handshake's hash.
-    pub(crate) fn new(role: Role, id: [u8; 32], root: &Secret<32>) -> Self {
-        let chain = |label| Chain { key: derive(&id, root.expose(), label, &[]), next: 0 };
-        let (initiator, responder) = (chain(Label::PeerInitiator), chain(Label::PeerResponder));
-        let (send, receive) = match role {
-            Role::Initiator => (initiator, responder),
-            Role::Responder => (responder, initiator),
-        };
-        Self { send, receive, id }
+    pub(crate) fn new(id: [u8; 32], root: Secret<32>, first: &FirstKey) -> Self {
+        Self { ratchet: Ratchet::new(id, root, first), turn: Turn::default() }
     }
 
-    /// The next frame to send: its number, then the padded and sealed plaintext.
-    pub fn seal(&mut self, plaintext: Vec<u8>) -> Result<Vec<u8>, SessionError> {
-        let (number, key) = (self.send.next, self.send.message_key());
-        self.send = self.send.successor()?;
-        let header = number.to_be_bytes();
-        let sealed = key.seal(&self.associated(header), pad(plaintext));
-        Ok([&header[..], &sealed].concat())
+    /// The next frame to send.
+    pub fn seal(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        plaintext: Vec<u8>,
+    ) -> Result<Vec<u8>, SessionError> {
+        let frame = self.ratchet.seal(now, rng, &plaintext)?;
+        self.turn.spoke(now);
+        Ok(frame)
     }
 
-    /// The plaintext of the next frame. On error the session is exactly as it was.
-    pub fn open(&mut self, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
-        let (header, sealed) =
-            frame.split_first_chunk::<HEADER_BYTES>().ok_or(SessionError::Malformed)?;
-        if u32::from_be_bytes(*header) != self.receive.next {
-            return Err(SessionError::OutOfOrder);
+    /// The same for a tick or its answer, and for whatever else must not make the other end answer: turns
+    /// that answer nothing but turns would never end.
+    pub fn seal_tick(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        plaintext: Vec<u8>,
+    ) -> Result<Vec<u8>, SessionError> {
+        let frame = self.ratchet.seal(now, rng, &plaintext)?;
+        self.turn.ticked(now);
+        Ok(frame)
+    }
+
+    /// The plaintext of a frame. On an error the session is exactly as it was.
+    pub fn open(&mut self, now: Time, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
+        let opened = self.ratchet.open(now, frame)?;
+        if opened.turned {
+            self.turn = Turn::default();
         }
-        let (staged, key) = (self.receive.successor()?, self.receive.message_key());
-        let padded = key.open(&self.associated(*header), sealed).ok_or(SessionError::Forged)?;
-        let plaintext = unpad(padded).ok_or(SessionError::Malformed)?;
-        self.receive = staged;
-        Ok(plaintext)
+        Ok(opened.plaintext)
     }
 
-    fn associated(&self, header: [u8; HEADER_BYTES]) -> Vec<u8> {
-        [&self.id[..], &header].concat()
+    /// When the other end is to be asked for a new key, by a tick; the time may have passed.
+    pub fn tick_due(&self) -> Option<Time> {
+        self.turn.due.filter(|_| !self.turn.asked)
     }
 }
 
-impl Chain {
-    fn message_key(&self) -> OneTimeKey {
-        let message = authenticate(self.key.expose(), &[&[1]]);
-        OneTimeKey::new(derive(&[], message.expose(), Label::Message, &[]))
+impl Turn {
+    fn spoke(&mut self, now: Time) {
+        self.frames = self.frames.saturating_add(1);
+        let due = *self.due.get_or_insert(now + TICK_AFTER);
+        if self.frames >= TICK_FRAMES {
+            self.due = Some(due.min(now));
+        }
     }
 
-    fn successor(&self) -> Result<Self, SessionError> {
-        let next = self.next.checked_add(1).ok_or(SessionError::Exhausted)?;
-        Ok(Self { key: authenticate(self.key.expose(), &[&[2]]), next })
+    /// A tick before its time is the answer to one of theirs, and asks for nothing.
+    fn ticked(&mut self, now: Time) {
+        self.asked |= self.due.is_some_and(|due| due <= now);
     }
-}
-
-const fn padded_bytes(bytes: usize) -> usize {
-    let mut size = PAD_BYTES_MIN;
-    while size < bytes && size < PAD_BYTES_STEP {
-        size *= 4;
-    }
-    if size < bytes { bytes.next_multiple_of(PAD_BYTES_STEP) } else { size }
-}
-
-/// ISO/IEC 7816-4 padding: one byte 0x80, then zeros.
-fn pad(mut plaintext: Vec<u8>) -> Vec<u8> {
-    plaintext.push(0x80);
-    plaintext.resize(padded_bytes(plaintext.len()), 0);
-    plaintext
-}
-
-fn unpad(mut padded: Vec<u8>) -> Option<Vec<u8>> {
-    let end = padded.iter().rposition(|byte| *byte != 0)?;
-    (padded[end] == 0x80).then(|| padded.truncate(end))?;
-    Some(padded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::seal::TAG_BYTES;
+    use crate::crypto::agree::AgreeKey;
 
-    fn pair() -> (Session, Session) {
-        let root = Secret::new([1; 32]);
-        let session = |role| Session::new(role, [2; 32], &root);
-        (session(Role::Initiator), session(Role::Responder))
+    struct Pair {
+        now: Time,
+        rng: Rng,
+        ends: [Session; 2],
     }
 
-    #[test]
-    fn both_directions_carry_messages_in_order() {
-        let (mut a, mut b) = pair();
-        for length in [0, 1, 62, 63, 64, 255, 16 * 1024, 64 * 1024] {
-            let text = vec![7; length];
-            let frame = a.seal(text.clone()).unwrap();
-            assert_eq!(frame.len(), HEADER_BYTES + padded_bytes(length + 1) + TAG_BYTES);
-            assert_eq!(b.open(&frame).unwrap(), text);
-            let frame = b.seal(text.clone()).unwrap();
-            assert_eq!(a.open(&frame).unwrap(), text);
+    impl Pair {
+        fn new() -> Self {
+            let mut rng = Rng::from_seed(Secret::new([1; 32]));
+            let ours = AgreeKey::generate(&mut rng);
+            let theirs = FirstKey::Theirs(ours.public());
+            let ends = [theirs, FirstKey::Ours(ours)]
+                .map(|first| Session::new([2; 32], Secret::new([3; 32]), &first));
+            let mut pair = Self { now: Time::ZERO, rng, ends };
+            for from in [0, 1] {
+                pair.tick(from);
+            }
+            pair
+        }
+
+        fn say(&mut self, from: usize) {
+            let frame = self.ends[from].seal(self.now, &mut self.rng, b"text".to_vec()).unwrap();
+            assert_eq!(self.ends[1 - from].open(self.now, &frame).unwrap(), b"text");
+        }
+
+        fn tick(&mut self, from: usize) {
+            let frame = self.ends[from].seal_tick(self.now, &mut self.rng, Vec::new()).unwrap();
+            assert_eq!(self.ends[1 - from].open(self.now, &frame).unwrap(), b"");
+        }
+
+        fn due(&self) -> [Option<Time>; 2] {
+            [0, 1].map(|end| self.ends[end].tick_due())
         }
     }
 
     #[test]
-    fn a_forgery_leaves_the_session_untouched() {
-        let (mut a, mut b) = pair();
-        let frame = a.seal(b"hello".to_vec()).unwrap();
-        for at in 0..frame.len() {
-            let mut forged = frame.clone();
-            forged[at] ^= 1;
-            assert!(b.open(&forged).is_err());
+    fn greetings_owe_nothing() {
+        assert_eq!(Pair::new().due(), [None, None]);
+    }
+
+    #[test]
+    fn a_tick_is_due_some_time_after_the_first_frame_without_a_new_key() {
+        let mut pair = Pair::new();
+        pair.now = Time::since_start(Duration::from_secs(5));
+        pair.say(0);
+        let due = pair.now + TICK_AFTER;
+        pair.now = Time::since_start(Duration::from_secs(50));
+        pair.say(0);
+        assert_eq!(pair.due(), [Some(due), None]);
+        // Whatever they say brings the key.
+        pair.say(1);
+        assert_eq!(pair.due(), [None, Some(pair.now + TICK_AFTER)]);
+    }
+
+    #[test]
+    fn a_tick_is_due_after_so_many_frames_without_a_new_key() {
+        let mut pair = Pair::new();
+        for _ in 0..TICK_FRAMES - 1 {
+            pair.say(0);
         }
-        assert_eq!(b.open(&frame).unwrap(), b"hello");
+        assert_eq!(pair.due()[0], Some(Time::ZERO + TICK_AFTER));
+        pair.now = Time::since_start(Duration::from_secs(1));
+        pair.say(0);
+        assert_eq!(pair.due()[0], Some(pair.now));
     }
 
     #[test]
-    fn a_message_opens_once_and_only_at_its_place() {
-        let (mut a, mut b) = pair();
-        let [first, second] = [b"1", b"2"].map(|text| a.seal(text.to_vec()).unwrap());
-        assert_eq!(b.open(&second), Err(SessionError::OutOfOrder));
-        assert_eq!(b.open(&first).unwrap(), b"1");
-        assert_eq!(b.open(&first), Err(SessionError::OutOfOrder));
-        assert_eq!(b.open(&second).unwrap(), b"2");
-        assert_eq!(b.open(&[0; 3]), Err(SessionError::Malformed));
+    fn one_tick_asks_and_its_answer_ends_it() {
+        let mut pair = Pair::new();
+        for _ in 0..TICK_FRAMES {
+            pair.say(0);
+        }
+        pair.tick(0);
+        assert_eq!(pair.due(), [None, None]);
+        pair.say(0);
+        assert_eq!(pair.due(), [None, None], "one tick a chain");
+        pair.tick(1);
+        assert_eq!(pair.due(), [None, None], "no tick answers an answer");
+        pair.say(0);
+        assert_eq!(pair.due(), [Some(pair.now + TICK_AFTER), None]);
     }
 
     #[test]
-    fn a_reflected_message_does_not_open() {
-        let (mut a, _) = pair();
-        let frame = a.seal(b"hello".to_vec()).unwrap();
-        assert_eq!(a.open(&frame), Err(SessionError::Forged));
+    fn a_tick_before_its_time_does_not_ask() {
+        let mut pair = Pair::new();
+        pair.say(0);
+        pair.tick(0);
+        assert_eq!(pair.due()[0], Some(pair.now + TICK_AFTER));
     }
 
     #[test]
-    fn equal_texts_look_different_and_lengths_come_in_steps() {
-        let (mut a, _) = pair();
-        let [one, two, three] =
-            [b"same".to_vec(), b"same".to_vec(), vec![1; 40]].map(|text| a.seal(text).unwrap());
-        assert_ne!(one[4..], two[4..]);
-        assert_eq!(one.len(), three.len());
+    fn a_frame_that_does_not_open_settles_nothing() {
+        let mut pair = Pair::new();
+        pair.say(0);
+        let Pair { now, rng, ends } = &mut pair;
+        let mut frame = ends[1].seal(*now, rng, b"answer".to_vec()).unwrap();
+        frame[60] ^= 1;
+        assert_eq!(ends[0].open(*now, &frame), Err(SessionError::Forged));
+        assert!(pair.due()[0].is_some());
+    }
+
+    #[test]
+    fn whoever_is_asked_and_whoever_asks_fall_silent() {
+        let mut pair = Pair::new();
+        let mut ticks = 0;
+        for spoken in [vec![0], vec![1], vec![0, 1], vec![1, 0, 0], vec![0, 1, 0]] {
+            for from in spoken {
+                pair.say(from);
+            }
+            for _ in 0..10 {
+                pair.now = pair.now + TICK_AFTER;
+                for from in [0, 1] {
+                    if pair.ends[from].tick_due().is_some_and(|due| due <= pair.now) {
+                        pair.tick(from);
+                        pair.tick(1 - from);
+                        ticks += 1;
+                    }
+                }
+            }
+            assert_eq!(pair.due(), [None, None]);
+        }
+        assert!((5..=10).contains(&ticks), "{ticks}");
     }
 }

@@ -129,7 +129,7 @@ impl VaultKey {
         counter: u64,
         vault: &Vault,
     ) -> Result<Vec<u8>, VaultError> {
-        let mut contents = Zeroizing::new(wire::encode(vault));
+        let mut contents = wire::encode_secret(vault, 2 * VAULT_BYTES_MAX);
         contents.push(0x80);
         let padded = contents.len().next_multiple_of(PAD_BYTES);
         contents.resize(padded, 0);

@@ -6,13 +6,21 @@
     reason = "what goes wrong in a test ends that test"
 )]
 
+mod archive;
 mod away;
+mod clocks;
 mod contacts;
+mod conversation;
+mod crashes;
+mod damage;
 mod hostile;
 mod keys;
+mod locking;
 mod login;
 mod logout;
+mod machines;
 mod mitm;
+mod outbox;
 mod privacy;
 mod restart;
 mod server;

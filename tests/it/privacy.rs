@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hither_proto::id::MessageId;
 use hither_tests::{
     lab::{Lab, Server, password},
-    search::{entries_below, files_with, holds},
+    search::{entries_below, files_containing, files_with, holds},
     wire::Forwarder,
 };
 
@@ -55,6 +56,38 @@ fn a_home_keeps_passwords_not_at_all_and_texts_only_sealed() {
         person.stops_agent();
         for secret in [person.password(), QUESTION, ANSWER] {
             assert_eq!(files_with(person.home(), secret), NONE, "{secret}, afterwards");
+        }
+    }
+}
+
+#[test]
+fn a_home_does_not_tell_who_talks_to_whom_about_what() {
+    let lab = Lab::new("a home's discretion");
+    let server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["thistlewood", "marchbanks"]);
+    let question = alice.says("marchbanks", QUESTION);
+    let answer = bob.says("thistlewood", ANSWER);
+    alice.changes(&["edit", &question, "whereabouts of the other lighthouse"]);
+    bob.changes(&["react", &question, "🗼🗼🗼"]);
+    assert_eq!(bob.finds(&["whereabouts"]).len(), 1);
+    bob.hears(1);
+    bob.stops_agent();
+    alice.sees_offline("marchbanks");
+    let waiting = alice.queues("marchbanks", "one that has to wait for the tide");
+    let words = [QUESTION, ANSWER, "whereabouts", "for the tide", "🗼🗼", &question, &answer];
+    for (person, other) in [(&alice, "marchbanks"), (&bob, "thistlewood")] {
+        for runs in [true, false] {
+            assert_eq!(person.finds(&["lighthouse"]).len(), 1);
+            if !runs {
+                person.stops_agent();
+            }
+            for word in words.iter().chain([&other, &waiting.as_str()]) {
+                assert_eq!(files_with(person.home(), word), NONE, "{word}, running: {runs}");
+            }
+            for id in [&question, &answer, &waiting] {
+                let bytes = id.parse::<MessageId>().unwrap().0;
+                assert_eq!(files_containing(person.home(), &bytes), NONE, "{id}, running: {runs}");
+            }
         }
     }
 }

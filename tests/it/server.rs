@@ -4,13 +4,12 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs,
-    io::Write,
     net::UdpSocket,
     path::{Path, PathBuf},
 };
 
 use hither_tests::{
-    lab::{Lab, Outcome, until, until_true},
+    lab::{Lab, Outcome, fill, until, until_true},
     search::{entries_below, files_below},
 };
 use rustix::process::Signal;
@@ -270,16 +269,6 @@ fn hitherd(lab: &Lab, args: &[&str]) -> Outcome {
 fn start(lab: &Lab, args: &[&str], env: &[(&str, &OsStr)]) -> hither_tests::lab::Running {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     lab.transcript().start("hitherd", &args, env, None)
-}
-
-/// Fills a disk to the last byte and returns the file that has to go to make room again.
-fn fill(disk: &Path) -> PathBuf {
-    let path = disk.join("filled");
-    let mut file = fs::File::create(&path).unwrap();
-    for size in [64 * 1024, 4096, 1] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
-    path
 }
 
 /// The command of ours that stands in a line, without its first word.

@@ -37,6 +37,13 @@ pub fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
     files.filter(|file| holds(&fs::read(file).unwrap_or_default(), word)).collect()
 }
 
+/// The files below a folder that hold these very bytes.
+#[must_use]
+pub fn files_containing(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let files = files_below(folder).into_iter();
+    files.filter(|file| contains(&fs::read(file).unwrap_or_default(), bytes)).collect()
+}
+
 /// Whether bytes hold `word`: as it is, in UTF-16, in hexadecimal, as a list of decimal bytes (as
 /// Rust prints them), or in Base64 at any of its three alignments.
 #[must_use]
@@ -56,7 +63,17 @@ pub fn holds(bytes: &[u8], word: &str) -> bool {
     spellings.iter().any(|spelling| contains(bytes, spelling))
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+/// The files below a folder that are databases, by what is in them.
+#[must_use]
+pub fn databases_below(folder: &Path) -> Vec<PathBuf> {
+    let is_database =
+        |file: &PathBuf| fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"));
+    files_below(folder).into_iter().filter(is_database).collect()
+}
+
+/// Whether bytes hold `part`.
+#[must_use]
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 

@@ -1,9 +1,12 @@
 //! The chores of this repository, run as `cargo xtask CHORE`.
 
+mod bench;
 mod cargo;
 mod ci;
 mod demo;
 mod failure;
+mod fuzz;
+mod sim;
 mod test;
 mod tidy;
 
@@ -14,6 +17,10 @@ use failure::Failure;
 const CHORES: &str = "\
 cargo xtask demo          a server and three people talk, on this machine, in half a minute
 cargo xtask test [ARGS]   every test; ARGS go to `cargo test`, for example a part of a test's name
+cargo xtask test --heavy  the same, with ten times the kills
+cargo xtask bench [AREA…] how fast and how large the programs are, built as they ship; `--json` too
+cargo xtask fuzz [TARGET] [--seconds N]  what strangers may say to the protocol; `--keep` its corpora
+cargo xtask sim SEED      one run of the protocol's simulator, told whole; `--seeds A..B` for many
 cargo xtask tidy          the rules about the text of this repository
 cargo xtask check         everything but the tests: lock file, formatting, lints, documentation, tidy
 cargo xtask ci            check, then test
@@ -37,6 +44,9 @@ fn run(chore: &str, args: &[OsString]) -> Result<ExitCode, Failure> {
         ("demo", []) => demo::run(),
         (demo::SWEEP, [hither]) => demo::sweep(hither.as_ref()),
         ("test", args) => test::run(args),
+        ("bench", args) => bench::run(args),
+        ("fuzz", args) => fuzz::run(args),
+        ("sim", args) => sim::run(args),
         ("tidy", []) => tidy::run(),
         ("check", []) => ci::check(),
         ("ci", []) => ci::run(),

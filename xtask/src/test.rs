@@ -9,15 +9,19 @@ use crate::{
 
 /// Builds all targets first, for `cargo test` alone does not build the programs that the tests of
 /// `tests` run, and building them with another choice of packages could compile dependencies twice.
+///
+/// `--heavy` in front makes the tests that try their luck try it ten times as often.
 pub(crate) fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
+    let (heavy, args) = match args.split_first() {
+        Some((first, rest)) if first == "--heavy" => (true, rest),
+        _ => (false, args),
+    };
     let binaries = cargo::build(&["--workspace", "--all-targets"])?;
     let folder = binaries.hither.parent().unwrap_or(cargo::root());
-    let status = cargo::cargo()
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(args)
-        .env("HITHER_BIN_DIR", folder)
-        .status()
-        .doing("starting cargo test")?;
+    let mut tests = cargo::cargo();
+    tests.args(["test", "--workspace", "--no-fail-fast"]).args(args);
+    tests.env("HITHER_BIN_DIR", folder).envs(heavy.then_some(("HITHER_HEAVY", "1")));
+    let status = tests.status().doing("starting cargo test")?;
     // Cargo has said all there is to say, and its lines are the last ones.
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

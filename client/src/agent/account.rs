@@ -8,6 +8,7 @@ use hither_proto::{
     login::SessionKey,
     name::{Address, Link},
     node::{self, Node, Remembered, Start},
+    time::Time,
     vault::{Vault, VaultKey},
     wire::{
         self,
@@ -62,9 +63,7 @@ impl Account {
         rng: &mut Rng,
     ) -> Result<Option<Self>, StoreError> {
         let store = Store::open(folder, &saved.seed, Rng::from_seed(rng.secret()))?;
-        // Every login leaves its mark. A store without one is not the store of this session, and going on
-        // from it would put an empty vault in the place of the real one.
-        let Some(remembered) = store.remembered()? else { return Ok(None) };
+        let Some(remembered) = all_remembered(&store)? else { return Ok(None) };
         Self::unlocked(saved, store, remembered, rng).map(Some)
     }
 
@@ -102,15 +101,15 @@ impl Account {
 
     /// Forgets whatever is only in memory, as a crash would.
     pub(super) fn start_over(&mut self, rng: &mut Rng) -> Result<(), StoreError> {
-        let remembered = self.store.remembered()?.unwrap_or_default();
+        let remembered = all_remembered(&self.store)?.ok_or(StoreError::Damaged)?;
         self.node = start(&self.saved, &self.store, remembered, rng)?;
         Ok(())
     }
 
     /// The server has ended the session: whoever is logged in elsewhere speaks for the account now.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, now: Time) {
         self.ended = true;
-        self.node.part();
+        self.node.part(now);
     }
 
     /// `name@host[:port]`.
@@ -187,6 +186,15 @@ impl Account {
     }
 }
 
+/// What the store remembers, if that can be gone on from without a login.
+///
+/// Every login leaves its mark. A store without one is not the store of this session, and one in which
+/// somebody could not be read has lost it: going on from either would put an emptier vault in the place of
+/// the real one. A login brings everybody back from there.
+fn all_remembered(store: &Store) -> Result<Option<Remembered>, StoreError> {
+    Ok(store.remembered()?.filter(|remembered| remembered.vault_counter > 0))
+}
+
 fn start(
     saved: &SavedSession,
     store: &Store,
@@ -200,6 +208,7 @@ fn start(
         vault_key: VaultKey::from_secret(saved.vault_key.duplicate()),
         server_pin: saved.pin.to_string(),
         remembered,
+        conversations: store.conversations()?,
         queue: store.queue()?,
         rng: Rng::from_seed(seed),
     }))

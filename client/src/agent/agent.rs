@@ -26,11 +26,13 @@ use tokio::{
 use super::{
     ToAgent,
     account::{Account, Resumption},
+    locking::{AutoLock, Locked},
     net::{Connected, FromServer, Link, Network, Peers},
     session_file::{self, SavedSession},
-    store::StoreError,
+    store::Store,
 };
 use crate::{
+    config::Config,
     fault::{Fault, NoAgent},
     paths::Profile,
 };
@@ -39,7 +41,7 @@ use crate::{
 const INBOX: usize = 4096;
 
 /// How much is taken in before it is all written down at once.
-const BATCH: usize = 512;
+const BATCH: usize = 1024;
 
 /// What may wait for commands that are slow to listen; they look for themselves then.
 const EVENTS: usize = 4096;
@@ -47,9 +49,6 @@ const EVENTS: usize = 4096;
 /// The pause before connecting to the server again: doubled each time up to the longest.
 const RECONNECT_MIN: Duration = Duration::from_millis(200);
 const RECONNECT_MAX: Duration = Duration::from_secs(15);
-
-/// How long a disk that did not take a change is left alone.
-const DISK_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long an agent in which nobody is logged in stays for whoever may come.
 const IDLE: Duration = Duration::from_secs(60);
@@ -65,6 +64,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) enum Notice {
     /// Something that the node tells.
     Node(Event),
+    /// Nothing will come of anything until somebody unlocks the account.
+    Locked,
     /// The server can be asked again.
     Online,
     /// A text has come.
@@ -72,8 +73,10 @@ pub(super) enum Notice {
 }
 
 /// Something to be done by the agent, and what to do once its consequences are on disk.
-pub(in crate::agent) type Call =
-    Box<dyn FnOnce(&mut Agent) -> Box<dyn FnOnce(Option<Fault>) + Send> + Send>;
+pub(in crate::agent) type Call = Box<dyn FnOnce(&mut Agent) -> Reply + Send>;
+
+/// What to do once the consequences of a call are on disk, or why they are not.
+type Reply = Box<dyn FnOnce(Option<Fault>) + Send>;
 
 /// How other tasks reach the agent.
 #[derive(Clone)]
@@ -81,6 +84,7 @@ pub(super) struct Handle {
     to: mpsc::Sender<ToAgent>,
     notices: broadcast::Sender<Notice>,
     log: PathBuf,
+    auto_lock: AutoLock,
     /// Held by every connection of a command.
     _visitor: Arc<()>,
 }
@@ -104,6 +108,11 @@ impl Handle {
         wait.await.map_err(|_| stopped())?
     }
 
+    /// Somebody is here, so the account is not to be locked yet.
+    pub(super) fn touch(&self) {
+        self.auto_lock.touch();
+    }
+
     /// What happens from now on.
     pub(super) fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
@@ -116,6 +125,10 @@ pub(super) struct Agent {
     pub(super) network: Network,
     pub(super) rng: Rng,
     pub(super) account: Option<Account>,
+    /// Whose account it was, until it is unlocked.
+    pub(super) locked: Option<Locked>,
+    pub(super) auto_lock: AutoLock,
+    pub(super) config: Config,
     pub(super) peers: Peers,
     pub(super) stopping: bool,
     to: mpsc::Sender<ToAgent>,
@@ -124,6 +137,8 @@ pub(super) struct Agent {
     epochs: u64,
     reconnecting: Option<AbortHandle>,
     visitors: Arc<()>,
+    /// What is to be answered when the present batch is on disk.
+    replies: Vec<Reply>,
 }
 
 impl Agent {
@@ -139,14 +154,24 @@ impl Agent {
         let (to, inbox) = mpsc::channel(INBOX);
         let (notices, _) = broadcast::channel(EVENTS);
         let visitors = Arc::new(());
-        let (log, _visitor) = (profile.log(), visitors.clone());
-        let handle = Handle { to: to.clone(), notices: notices.clone(), log, _visitor };
+        let config = Config::load(&profile.config, &profile.name)?;
+        let auto_lock = AutoLock::new(config.lock_after);
+        let handle = Handle {
+            to: to.clone(),
+            notices: notices.clone(),
+            log: profile.log(),
+            auto_lock: auto_lock.clone(),
+            _visitor: visitors.clone(),
+        };
         let peers = Peers::new(network.clone(), to.clone());
         let mut agent = Self {
             profile: profile.clone(),
             network,
             rng,
             account: None,
+            locked: None,
+            auto_lock,
+            config,
             peers,
             stopping: false,
             to,
@@ -155,13 +180,20 @@ impl Agent {
             epochs: 0,
             reconnecting: None,
             visitors,
+            replies: Vec::new(),
         };
+        let path = profile.locked();
+        agent.locked = Locked::load(&path).map_err(|error| Fault::file(&path, &error))?;
+        if agent.locked.is_some() {
+            // An agent that was killed while it locked the account may have left the keys.
+            agent.wipe_session()?;
+        }
         let path = profile.session();
         let saved = SavedSession::load(&path).map_err(|error| Fault::file(&path, &error))?;
         if let Some(saved) = saved {
+            let path = Store::path_in(&profile.state_dir, &saved.seed);
             let account = Account::resume(saved, &profile.state_dir, &mut agent.rng);
-            let account =
-                account.map_err(|error| error.fault(&profile.state_dir, &profile.log()))?;
+            let account = account.map_err(|error| error.fault(&path, &profile.log()))?;
             agent.account = account;
             agent.reconnect(Duration::ZERO);
         }
@@ -175,33 +207,47 @@ impl Agent {
         while !self.stopping {
             let deadline = self.account.as_ref().and_then(|account| account.node.deadline());
             let sleep = deadline.map(|deadline| self.now().until(deadline));
-            let idle = self.account.is_none() && Arc::strong_count(&self.visitors) <= RESIDENTS;
+            let expiry = self.until_expiry();
+            let lock = self.auto_lock.left().filter(|_| self.account.is_some());
+            let nobody = self.account.is_none() && self.locked.is_none();
+            let idle = nobody && Arc::strong_count(&self.visitors) <= RESIDENTS;
             let mut first = None;
             tokio::select! {
                 told = inbox.recv() => first = told,
                 () = wait(sleep) => self.handle(Input::Timeout),
                 () = wait(idle.then_some(IDLE)) => self.stopping = true,
+                () = wait(lock) => {}
+                () = wait(expiry) => {}
                 () = signalled(&mut terminate) => self.stopping = true,
                 () = signalled(&mut interrupt) => self.stopping = true,
             }
-            let mut replies = Vec::new();
+            self.lock_if_due();
             let mut taken = 0;
             while let Some(told) = first.take() {
-                self.take(told, &mut replies);
+                self.take(told);
                 taken += 1;
                 first = if taken < BATCH { inbox.try_recv().ok() } else { None };
             }
             // A commit waits for the disk, and must not hold up the network's tasks.
             let failed = tokio::task::block_in_place(|| self.settle()).err();
-            for reply in replies {
-                reply(failed.clone());
-            }
+            self.answer(failed.as_ref());
+            tokio::task::block_in_place(|| self.expire());
         }
         self
     }
 
+    /// Answers everything that was asked in the present batch so far.
+    fn answer(&mut self, failed: Option<&Fault>) {
+        for reply in self.replies.drain(..) {
+            reply(failed.cloned());
+        }
+    }
+
     /// Whoever is logged in.
     pub(super) fn account(&mut self) -> Result<&mut Account, Fault> {
+        if self.account.is_none() {
+            return Err(self.absent());
+        }
         self.account.as_mut().ok_or(Fault::AuthRequired)
     }
 
@@ -223,12 +269,17 @@ impl Agent {
     /// Forgets whoever was logged in. Every key is wiped as it is dropped.
     pub(super) fn uninstall(&mut self) {
         // What the node has asked for so far is owed: a receipt must not leave without its text on disk.
-        let settled = self.settle().is_ok();
+        let settled = self.settle_early();
+        let now = self.now();
+        // It holds the keys as well.
+        if let Some(reconnecting) = self.reconnecting.take() {
+            reconnecting.abort();
+        }
         let Some(mut account) = self.account.take() else { return };
-        account.node.part();
-        while let Some(output) = account.node.poll() {
+        account.node.part(now);
+        while let Some(output) = account.node.poll(now) {
             match output {
-                Output::SendPeer { conn, frame } if settled => self.peers.send(conn, frame),
+                Output::SendPeer { conn, frame } if settled.is_ok() => self.peers.send(conn, frame),
                 Output::ClosePeer(conn) => self.peers.close(conn),
                 Output::CloseDoor { attempt, .. } => self.peers.close_door(attempt, None),
                 _ => {}
@@ -239,9 +290,12 @@ impl Agent {
         }
     }
 
-    fn take(&mut self, told: ToAgent, replies: &mut Vec<Box<dyn FnOnce(Option<Fault>) + Send>>) {
+    fn take(&mut self, told: ToAgent) {
         match told {
-            ToAgent::Call(call) => replies.push(call(self)),
+            ToAgent::Call(call) => {
+                let reply = call(self);
+                self.replies.push(reply);
+            }
             ToAgent::Connected(connected) => self.connected(&connected),
             ToAgent::PeerClosed(conn) => {
                 self.peers.gone(conn);
@@ -256,7 +310,7 @@ impl Agent {
         }
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub(super) fn handle(&mut self, input: Input<'_>) {
         let now = self.now();
         if let Some(account) = &mut self.account {
             account.node.handle(now, input);
@@ -298,6 +352,7 @@ impl Agent {
     }
 
     fn resumed(&mut self, epoch: u64, outcome: Resumption) {
+        let now = self.now();
         let Some(account) = self.account.as_mut().filter(|account| account.epoch == epoch) else {
             return;
         };
@@ -307,12 +362,12 @@ impl Agent {
                 self.handle(Input::ServerUp);
                 self.notify(Notice::Online);
             }
-            Resumption::Ended => account.end(),
+            Resumption::Ended => account.end(now),
         }
     }
 
     /// Connects to the server again, and again, after a pause.
-    fn reconnect(&mut self, pause: Duration) {
+    pub(super) fn reconnect(&mut self, pause: Duration) {
         self.epochs += 1;
         let epoch = self.epochs;
         let Some(account) = &mut self.account else { return };
@@ -349,91 +404,17 @@ impl Agent {
         }
     }
 
-    /// Carries out everything that the node asks for.
-    fn settle(&mut self) -> Result<(), Fault> {
-        loop {
-            let Some(account) = &mut self.account else { return Ok(()) };
-            let mut changes = Vec::new();
-            let mut rest = Vec::new();
-            while let Some(output) = account.node.poll() {
-                match output {
-                    Output::Store(change) => changes.push(change),
-                    output => rest.push(output),
-                }
-            }
-            let read = std::mem::take(&mut account.read);
-            if changes.is_empty() && read.is_empty() && rest.is_empty() {
-                return Ok(());
-            }
-            if !changes.is_empty() || !read.is_empty() {
-                match account.store.apply(unix_now(), &changes, &read) {
-                    Ok(applied) if applied.received => self.notify(Notice::Received),
-                    Ok(_) => {}
-                    Err(error) => return Err(self.start_over(&error)),
-                }
-            }
-            for output in rest {
-                self.perform(output);
-            }
+    /// Carries out what was asked for in this batch before something else is done. Whoever asked hears if
+    /// it is lost.
+    pub(super) fn settle_early(&mut self) -> Result<(), Fault> {
+        let settled = self.settle();
+        if let Err(failed) = &settled {
+            self.answer(Some(failed));
         }
+        settled
     }
 
-    fn perform(&mut self, output: Output) {
-        let Some(account) = &mut self.account else { return };
-        match output {
-            Output::CloseDoor { attempt, keep } => self.peers.close_door(attempt, keep),
-            Output::ClosePeer(conn) => self.peers.close(conn),
-            Output::Dial { attempt, door } => {
-                let rng = Rng::from_seed(self.rng.secret());
-                self.peers.dial(attempt, door, rng);
-            }
-            Output::Event(event) => {
-                if event == Event::TakenOver {
-                    account.end();
-                }
-                self.notify(Notice::Node(event));
-            }
-            Output::OpenDoor { attempt, knock } => {
-                let towards = account.server.as_ref().map(|server| server.remote);
-                match self.peers.open_door(attempt, knock, towards) {
-                    Ok((certificate, candidates)) => {
-                        self.handle(Input::DoorOpened { attempt, certificate, candidates });
-                    }
-                    // The attempt runs into its deadline.
-                    Err(error) => tracing::error!(%error, "a door could not be opened"),
-                }
-            }
-            Output::SendPeer { conn, frame } => self.peers.send(conn, frame),
-            Output::SendServer(body) => {
-                if let Some(server) = &account.server {
-                    server.send(body);
-                }
-            }
-            // `settle` has carried these out already.
-            Output::Store(_) => {}
-        }
-    }
-
-    /// The disk did not take a change, so memory and disk differ: memory gives way, as in a crash.
-    fn start_over(&mut self, error: &StoreError) -> Fault {
-        let log = self.profile.log();
-        tracing::error!(%error, "a change could not be stored");
-        self.peers.close_all();
-        let Some(account) = &mut self.account else { return Fault::AuthRequired };
-        let fault = error.fault(account.store.path(), &log);
-        if let Some(server) = account.server.take() {
-            server.close();
-        }
-        if let Err(error) = account.start_over(&mut self.rng) {
-            // What cannot even be read cannot be served; the next start says what is wrong.
-            tracing::error!(%error, "the store could not be read");
-            self.stopping = true;
-        }
-        self.reconnect(DISK_PAUSE);
-        fault
-    }
-
-    fn notify(&self, notice: Notice) {
+    pub(super) fn notify(&self, notice: Notice) {
         // Nobody may be listening.
         let _ = self.notices.send(notice);
     }
@@ -466,7 +447,8 @@ pub(super) async fn online(
     let online = async {
         loop {
             match notices.recv().await {
-                Ok(Notice::Online) | Err(RecvError::Lagged(_)) => return true,
+                // Whoever asks again hears that it is locked.
+                Ok(Notice::Online | Notice::Locked) | Err(RecvError::Lagged(_)) => return true,
                 Ok(_) => {}
                 Err(RecvError::Closed) => return false,
             }

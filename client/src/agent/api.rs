@@ -1,12 +1,14 @@
 //! The methods of the local API, by name.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
     agent::Handle,
-    json, logins, messages,
+    logins, messages,
     people::{self, Doing},
     rpc::{Peer, Refused},
 };
@@ -21,6 +23,10 @@ pub(super) async fn call(
     handle: &Handle,
     peer: &Peer,
 ) -> Result<Value, Refused> {
+    // Printing what comes in is nothing that a person does.
+    if method != "message.mark_read" {
+        handle.touch();
+    }
     match method {
         "agent.hello" => Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -33,6 +39,7 @@ pub(super) async fn call(
             "version": env!("CARGO_PKG_VERSION"),
             "logged_in": handle.call(|agent| Ok(agent.account.is_some())).await?,
         })),
+        "agent.reload" => Ok(handle.call(|agent| agent.reload().map(|()| json!({}))).await?),
         "agent.shutdown" => {
             handle
                 .call(|agent| {
@@ -51,7 +58,20 @@ pub(super) async fn call(
             Ok(logins::login(handle, &address, server.as_deref(), password).await?)
         }
         "account.logout" => Ok(logins::logout(handle).await?),
-        "status" => Ok(handle.call(|agent| Ok(json::status(agent))).await?),
+        "account.lock" => Ok(logins::lock(handle).await?),
+        "account.unlock" => {
+            let Unlock { password } = parse(params)?;
+            Ok(logins::unlock(handle, password).await?)
+        }
+        "account.export" => {
+            let Archive { file, password } = parse(params)?;
+            Ok(messages::export(handle, file, password).await?)
+        }
+        "account.import" => {
+            let Archive { file, password } = parse(params)?;
+            Ok(messages::import(handle, file, password).await?)
+        }
+        "status" => Ok(people::status(handle).await?),
         "contact.list" => Ok(people::list(handle).await?),
         "contact.show" => Ok(people::show(handle, named(params)?).await?),
         "contact.verify_info" => Ok(people::safety_number(handle, named(params)?).await?),
@@ -59,17 +79,32 @@ pub(super) async fn call(
             let Verify { name, r#match } = parse(params)?;
             Ok(people::verify(handle, name, r#match).await?)
         }
-        "message.send" => Ok(messages::send(handle, parse(params)?).await?),
-        "message.list" => Ok(messages::list(handle, parse(params)?).await?),
-        "message.queue" => Ok(messages::queue(handle).await?),
-        "message.unread" => Ok(messages::unread(handle, parse(params)?).await?),
-        "message.mark_read" => Ok(messages::mark_read(handle, parse(params)?).await?),
         "events.subscribe" => Ok(messages::subscribe(handle, peer, parse(params)?).await?),
+        _ if method.starts_with("message.") => message(method, params, handle).await,
         _ => match Doing::parse(method) {
             Some(doing) => Ok(people::do_with(handle, named(params)?, doing).await?),
             None => Err(Refused::Method),
         },
     }
+}
+
+async fn message(method: &str, params: Value, handle: &Handle) -> Result<Value, Refused> {
+    Ok(match method {
+        "message.cancel" => messages::cancel(handle, parse(params)?).await?,
+        "message.delete" => messages::delete(handle, parse(params)?).await?,
+        "message.edit" => messages::edit(handle, parse(params)?).await?,
+        "message.history" | "message.list" => messages::list(handle, parse(params)?).await?,
+        "message.mark_read" => messages::mark_read(handle, parse(params)?).await?,
+        "message.queue" => messages::queue(handle).await?,
+        "message.react" => messages::react(handle, parse(params)?).await?,
+        "message.read" => messages::read(handle, parse(params)?).await?,
+        "message.search" => messages::search(handle, parse(params)?).await?,
+        "message.send" => messages::send(handle, parse(params)?).await?,
+        "message.timer" => messages::timer(handle, parse(params)?).await?,
+        "message.typing" => messages::typing(handle, parse(params)?).await?,
+        "message.unread" => messages::unread(handle, parse(params)?).await?,
+        _ => return Err(Refused::Method),
+    })
 }
 
 #[derive(Deserialize)]
@@ -83,6 +118,17 @@ struct Register {
 struct Login {
     address: String,
     server: Option<String>,
+    password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Unlock {
+    password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Archive {
+    file: PathBuf,
     password: Zeroizing<String>,
 }
 

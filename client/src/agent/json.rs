@@ -1,12 +1,18 @@
 //! How the agent's answers look in JSON.
 
-use hither_proto::{node::ContactView, time::UnixTime, vault::Standing};
+use hither_proto::{
+    message::{Body, Message as Said, Text},
+    name::Name,
+    node::ContactView,
+    time::UnixTime,
+    vault::Standing,
+};
 use serde_json::{Value, json};
 
 use super::{
     account::Account,
     agent::Agent,
-    store::{Message, State, StoreError},
+    store::{Message, Reaction, State, StoreError},
 };
 
 /// RFC 3339 in UTC, with milliseconds.
@@ -42,13 +48,22 @@ pub(super) fn account(account: &Account) -> Value {
 }
 
 /// How this agent is doing.
-pub(super) fn status(agent: &Agent) -> Value {
+pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
     let pid = std::process::id();
     let Some(account) = &agent.account else {
-        return json!({
-            "account": null, "identity": null, "server": null, "agent": {"pid": pid},
-            "online": false, "queued": 0, "paths": [],
-        });
+        let locked = agent.locked.as_ref();
+        return Ok(json!({
+            "account": locked.map(|locked| locked.address.to_string()),
+            "identity": null,
+            "server": locked.map(|locked| locked.link.to_string()),
+            "agent": {"pid": pid},
+            "online": false,
+            // Nobody can say what waits behind a lock.
+            "queued": if locked.is_some() { Value::Null } else { json!(0) },
+            "paths": [],
+            "locked": locked.is_some(),
+            "quarantined": if locked.is_some() { Value::Null } else { json!(0) },
+        }));
     };
     let mut status = self::account(account);
     let paths = account.node.contacts().filter_map(|view| {
@@ -56,29 +71,33 @@ pub(super) fn status(agent: &Agent) -> Value {
         path["name"] = json!(view.contact.name.as_str());
         Some(path)
     });
+    let receipts = |body: &Body| matches!(body, Body::Read { .. });
+    let queued = account.node.queue().filter(|(_, message, ..)| !receipts(&message.body));
     status["paths"] = paths.collect();
     status["agent"] = json!({ "pid": pid });
     status["online"] = json!(account.node.is_online());
-    status["queued"] = json!(account.node.queued());
+    status["queued"] = json!(queued.count());
+    status["locked"] = json!(false);
+    status["quarantined"] = json!(account.store.quarantined()?);
     if account.ended {
         status["ended"] = json!("taken_over");
     }
-    status
+    Ok(status)
 }
 
 /// Somebody, as lists show them.
-pub(super) fn contact(account: &Account, view: &ContactView<'_>) -> Result<Value, StoreError> {
+pub(super) fn contact(account: &Account, view: &ContactView<'_>, unread: u64) -> Value {
     let name = &view.contact.name;
     let accepted = view.contact.standing == Standing::Accepted && !view.contact.blocked;
-    Ok(json!({
+    json!({
         "name": name.as_str(),
         "address": format!("{name}@{}", account.saved.host),
         "online": accepted && view.online,
         "accepted": accepted,
         "verified": view.contact.verified,
-        "unread": account.store.unread(name)?,
+        "unread": unread,
         "state": state(view),
-    }))
+    })
 }
 
 /// How far the two have got with each other, in one word.
@@ -101,37 +120,106 @@ pub(super) fn path(agent: &Agent, view: &ContactView<'_>) -> Option<Value> {
     Some(json!({ "remote": remote.to_string(), "rtt_ms": f64::from(micros) / 1000.0 }))
 }
 
-/// A text that has come.
+/// A message that has come.
 pub(super) fn received(message: &Message) -> Value {
-    json!({
-        "cursor": message.seq.to_string(),
-        "id": message.id.to_string(),
-        "from": message.with.as_str(),
-        "text": message.text,
-        "sent_at": time(message.sent_at),
-        "received_at": time(message.stored_at),
-    })
+    let mut object = about(&message.body);
+    object["cursor"] = json!(message.seq.to_string());
+    object["id"] = json!(message.id.to_string());
+    object["from"] = json!(message.with.as_str());
+    object["sent_at"] = json!(time(message.sent_at));
+    object["received_at"] = json!(time(message.stored_at));
+    object
 }
 
-/// A message of the history.
-pub(super) fn message(message: &Message) -> Value {
-    let (direction, state) = match message.state {
-        State::Unread => ("in", "unread"),
-        State::Read => ("in", "read"),
-        State::Queued => ("out", "queued"),
-        State::Delivered => ("out", "delivered"),
-        State::Cancelled => ("out", "cancelled"),
+/// A message of the history. `me` is this account's name; `sent` says that the message is written to a
+/// standing path.
+pub(super) fn message(me: &Name, message: &Message, sent: bool) -> Value {
+    let with = message.with.as_str();
+    let who = |mine: bool| if mine { me.as_str() } else { with };
+    let reactions = message.reactions.iter().map(|reaction| {
+        let Reaction { mine, emoji } = reaction;
+        json!({ "from": who(*mine), "emoji": emoji })
+    });
+    let deleted = message.state == State::Erased;
+    let mut object = about(&message.body);
+    if deleted {
+        object["text"] = Value::Null;
+    }
+    object["cursor"] = json!(message.seq.to_string());
+    object["id"] = json!(message.id.to_string());
+    object["with"] = json!(with);
+    object["from"] = json!(who(message.mine));
+    object["direction"] = json!(if message.mine { "out" } else { "in" });
+    object["sent_at"] = json!(time(message.sent_at));
+    object["received_at"] = json!((!message.mine).then(|| time(message.stored_at)));
+    object["state"] = json!(word(message, sent));
+    object["edited"] = json!(message.edited);
+    object["deleted"] = json!(deleted);
+    object["reactions"] = reactions.collect();
+    object["expires_at"] = json!(message.expires_at.map(time));
+    object["after"] = json!(message.seen.map(|seen| seen.to_string()));
+    object
+}
+
+/// A message that waits.
+pub(super) fn queued(to: &Name, message: &Said, attempts: u32, sent: bool) -> Value {
+    let mut object = about(&message.body);
+    object["id"] = json!(message.id.to_string());
+    object["to"] = json!(to.as_str());
+    object["queued_at"] = json!(time(UnixTime::from_millis(message.sent_at)));
+    object["attempts"] = json!(attempts);
+    object["state"] = json!(if sent { "sent" } else { "queued" });
+    object
+}
+
+/// What is said, and about what.
+fn about(body: &Body) -> Value {
+    let mut object = json!({ "text": null, "reply_to": null });
+    let kind = match body {
+        Body::Text(Text { text, reply_to, .. }) => {
+            object["text"] = json!(text);
+            object["reply_to"] = json!(reply_to.map(|of| of.id.to_string()));
+            "text"
+        }
+        Body::Edit { of, text } => {
+            object["of"] = json!(of.to_string());
+            object["text"] = json!(text);
+            "edit"
+        }
+        Body::Delete { of } => {
+            object["of"] = json!(of.to_string());
+            "delete"
+        }
+        Body::Reaction { of, emoji } => {
+            object["of"] = json!(of.id.to_string());
+            object["emoji"] = json!(Some(emoji).filter(|emoji| !emoji.is_empty()));
+            "reaction"
+        }
+        Body::Read { .. } => "read",
+        Body::Timer { seconds } => {
+            object["seconds"] = json!(seconds);
+            "timer"
+        }
+        Body::Unknown { kind, .. } => {
+            object["unknown_kind"] = json!(kind);
+            "unknown"
+        }
     };
-    let received_at = (direction == "in").then(|| time(message.stored_at));
-    json!({
-        "id": message.id.to_string(),
-        "with": message.with.as_str(),
-        "direction": direction,
-        "text": message.text,
-        "sent_at": time(message.sent_at),
-        "received_at": received_at,
-        "state": state,
-    })
+    object["kind"] = json!(kind);
+    object
+}
+
+fn word(message: &Message, sent: bool) -> &'static str {
+    match message.state {
+        State::Unread => "unread",
+        State::Read | State::Noted => "read",
+        State::Queued if sent => "sent",
+        State::Queued => "queued",
+        State::Delivered => "delivered",
+        State::ReadByPeer => "read",
+        State::Cancelled => "cancelled",
+        State::Erased => "deleted",
+    }
 }
 
 #[cfg(test)]

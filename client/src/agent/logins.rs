@@ -15,6 +15,7 @@ use super::{
     agent::{Agent, Handle, online},
     json, known_servers,
     net::{Link, LoggedIn, Network},
+    store::Store,
 };
 use crate::fault::Fault;
 
@@ -57,9 +58,40 @@ pub(super) async fn login(
     install(handle, server, logged_in).await
 }
 
+/// Locks the account.
+pub(super) async fn lock(handle: &Handle) -> Result<Value, Fault> {
+    handle
+        .call(|agent| {
+            agent.lock()?;
+            let account = agent.locked.as_ref().map(|locked| locked.address.to_string());
+            Ok(json!({ "account": account, "locked": true }))
+        })
+        .await
+}
+
+/// Brings the locked account back: a login at the server that it is pinned to.
+pub(super) async fn unlock(handle: &Handle, password: Zeroizing<String>) -> Result<Value, Fault> {
+    let locked = handle.call(|agent| agent.locked.clone().ok_or(Fault::NotLocked)).await?;
+    let Dialling { network, rng, .. } = prepare(handle, Some(locked.address.clone())).await?;
+    let Address { name, server } = &locked.address;
+    let mut server = Link::connect(&network, server, Some(locked.link.pin)).await?;
+    let logged_in = server.login(rng, name, password).await?;
+    install(handle, server, logged_in).await
+}
+
 /// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
 /// just being connected to is waited for.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
+    let forgotten = handle.call(|agent| {
+        let Some(locked) = agent.locked.take() else { return Ok(None) };
+        agent.stopping = true;
+        agent.unlocked()?;
+        Ok(Some(locked.address.to_string()))
+    });
+    if let Some(account) = forgotten.await? {
+        // Its keys are wiped already, and without them the server cannot be told.
+        return Ok(json!({ "account": account }));
+    }
     let mut notices = handle.notices();
     let deadline = Instant::now() + LOGOUT_PATIENCE;
     let told = loop {
@@ -107,13 +139,12 @@ struct Dialling {
 async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, Fault> {
     handle
         .call(move |agent| {
-            if let Some(account) = &agent.account {
-                let same = |address: Address| {
-                    address.name == account.saved.name && address.server == account.saved.host
-                };
-                if !address.is_some_and(same) {
-                    return Err(Fault::LoggedIn { account: account.address() });
-                }
+            let present = agent.account.as_ref().map(Account::address);
+            let locked = agent.locked.as_ref().map(|locked| locked.address.to_string());
+            if let Some(account) = present.or(locked)
+                && address.is_none_or(|address| address.to_string() != account)
+            {
+                return Err(Fault::LoggedIn { account });
             }
             Ok(Dialling {
                 network: agent.network.clone(),
@@ -137,10 +168,12 @@ async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<V
             let (folder, log) = (agent.profile.state_dir.clone(), agent.profile.log());
             // The store of the same account, if it is open, must be closed before it is opened.
             agent.uninstall();
+            let path = Store::path_in(&folder, &session.seed);
             let account = Account::log_in(session, vault, &folder, &mut agent.rng)
-                .map_err(|error| error.fault(&folder, &log))?;
+                .map_err(|error| error.fault(&path, &log))?;
             let answer = json::account(&account);
             agent.install(account, server, session_key);
+            agent.unlocked()?;
             Ok(answer)
         })
         .await

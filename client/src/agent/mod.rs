@@ -8,15 +8,19 @@ mod account;
 #[allow(clippy::module_inception)]
 mod agent;
 mod api;
+mod archive;
+mod disappearing;
 mod json;
 mod known_servers;
 mod lock;
+mod locking;
 mod logins;
 mod messages;
 mod net;
 mod people;
 mod rpc;
 mod session_file;
+mod settle;
 mod store;
 
 use std::{fs::File, io::Write, process::ExitCode};

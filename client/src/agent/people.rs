@@ -18,7 +18,6 @@ use super::{
     account::Account,
     agent::{Agent, Handle, Notice, online},
     json,
-    store::StoreError,
 };
 use crate::fault::Fault;
 
@@ -56,10 +55,26 @@ pub(super) async fn list(handle: &Handle) -> Result<Value, Fault> {
     handle
         .call(|agent| {
             let (account, log) = with_log(agent)?;
-            let contacts = account.node.contacts().map(|view| json::contact(account, &view));
-            let contacts: Result<Vec<_>, StoreError> = contacts.collect();
-            let contacts = contacts.map_err(|error| error.fault(account.store.path(), &log))?;
+            let unread = account.store.unread_all();
+            let unread = unread.map_err(|error| error.fault(account.store.path(), &log))?;
+            let contacts = account.node.contacts().map(|view| {
+                let unread = unread.get(&view.contact.name).copied().unwrap_or_default();
+                json::contact(account, &view, unread)
+            });
+            let contacts: Vec<Value> = contacts.collect();
             Ok(json!({ "contacts": contacts }))
+        })
+        .await
+}
+
+/// How this agent is doing.
+pub(super) async fn status(handle: &Handle) -> Result<Value, Fault> {
+    handle
+        .call(|agent| {
+            let log = agent.profile.log();
+            let path = agent.account.as_ref().map(|account| account.store.path());
+            let path = path.unwrap_or(&agent.profile.state_dir);
+            json::status(agent).map_err(|error| error.fault(path, &log))
         })
         .await
 }
@@ -71,8 +86,9 @@ pub(super) async fn show(handle: &Handle, name: String) -> Result<Value, Fault> 
             let name = resolve(agent.account()?, &name)?;
             let (account, log) = with_log(agent)?;
             let view = account.node.contact(&name).ok_or_else(|| no_contact(&name))?;
-            let shown = json::contact(account, &view);
-            let mut shown = shown.map_err(|error| error.fault(account.store.path(), &log))?;
+            let unread = account.store.unread(&name);
+            let unread = unread.map_err(|error| error.fault(account.store.path(), &log))?;
+            let mut shown = json::contact(account, &view, unread);
             let identity = view.contact.identity.map(|identity| identity.fingerprint_letters());
             shown["identity"] = json!(identity);
             shown["path"] = json!(json::path(agent, &view));
@@ -113,12 +129,13 @@ async fn ask(
 ) -> Result<Asked, Fault> {
     let (name, request) = handle
         .call(move |agent| {
+            let now = agent.now();
             let account = agent.account()?;
             let name = resolve(account, &name)?;
             let request = match doing {
                 Doing::Add => account.node.add(&name),
                 Doing::Accept => account.node.accept(&name),
-                Doing::Withdraw(how) => account.node.withdraw(&name, how),
+                Doing::Withdraw(how) => account.node.withdraw(now, &name, how),
             };
             Ok((name, request))
         })
@@ -232,7 +249,7 @@ fn no_contact(name: &Name) -> Fault {
 }
 
 fn with_log(agent: &Agent) -> Result<(&Account, std::path::PathBuf), Fault> {
-    let account = agent.account.as_ref().ok_or(Fault::AuthRequired)?;
+    let account = agent.account.as_ref().ok_or_else(|| agent.absent())?;
     Ok((account, agent.profile.log()))
 }
 
@@ -242,9 +259,9 @@ async fn answer(notices: &mut Receiver<Notice>, request: RequestId) -> Option<Re
             Ok(Notice::Node(Event::Answered(answered, result))) if answered == request => {
                 return Some(result);
             }
+            // The answer may be among what was missed, or never come; nothing can be said of it then.
+            Ok(Notice::Locked) | Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
             Ok(_) => {}
-            // The answer may be among what was missed; nothing can be said of it then.
-            Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
         }
     }
 }

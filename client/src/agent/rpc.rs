@@ -1,10 +1,16 @@
 //! The agent's socket: JSON-RPC 2.0, one object a line, for programs of the same user only.
 
-use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    os::unix::fs::PermissionsExt as _,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -18,7 +24,10 @@ use super::{agent::Handle, api};
 use crate::{fault::Fault, paths::Profile};
 
 /// The longest line that is read. A text of 64 KiB fits, however its bytes are escaped.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// How much is read at once.
+const CHUNK_BYTES: usize = 8 << 10;
 
 /// Requests that may be under way at once, of everybody.
 const ANSWERS_MAX: u32 = 1024;
@@ -100,7 +109,7 @@ impl From<Fault> for Refused {
 /// One connection, from which answers and events go out line by line.
 #[derive(Clone)]
 pub(super) struct Peer {
-    stream: Arc<Mutex<OwnedWriteHalf>>,
+    lines: Arc<Lines>,
     /// Becomes true when the other end has said all it wants to say.
     ended: watch::Receiver<bool>,
 }
@@ -108,7 +117,7 @@ pub(super) struct Peer {
 impl Peer {
     /// Writes an event. False if nobody takes it.
     pub(super) async fn event(&self, params: &Value) -> bool {
-        self.line(&json!({ "jsonrpc": "2.0", "method": "event", "params": params })).await
+        self.line(&Event { jsonrpc: "2.0", method: "event", params }).await
     }
 
     /// Waits until the other end wants nothing more.
@@ -117,20 +126,77 @@ impl Peer {
         let _ = self.ended.wait_for(|ended| *ended).await;
     }
 
-    async fn line(&self, value: &Value) -> bool {
-        let mut line = value.to_string();
+    async fn line(&self, value: &impl Serialize) -> bool {
+        // A page of messages is large, so nothing is copied on its way out but into the line itself.
+        let Ok(mut line) = serde_json::to_string(value) else { return false };
         line.push('\n');
-        self.stream.lock().await.write_all(line.as_bytes()).await.is_ok()
+        self.lines.write(&line).await
+    }
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    jsonrpc: &'static str,
+    method: &'static str,
+    params: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    jsonrpc: &'static str,
+    id: Value,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Result(Value),
+    Error(Value),
+}
+
+/// What goes out on one connection. A commit answers many requests at once, and their lines go out in
+/// one write.
+struct Lines {
+    waiting: std::sync::Mutex<String>,
+    stream: Mutex<Option<OwnedWriteHalf>>,
+}
+
+impl Lines {
+    fn new(stream: OwnedWriteHalf) -> Self {
+        Self { waiting: std::sync::Mutex::default(), stream: Mutex::new(Some(stream)) }
+    }
+
+    /// Writes a line, and whatever waits with it. False if nobody takes it.
+    async fn write(&self, line: &str) -> bool {
+        self.waiting().push_str(line);
+        // Whoever else has something to say now gets to say it first.
+        tokio::task::yield_now().await;
+        let mut stream = self.stream.lock().await;
+        // It may be empty: whoever held the stream before has written this line, too.
+        let lines = std::mem::take(&mut *self.waiting());
+        let Some(open) = &mut *stream else { return false };
+        let written = open.write_all(lines.as_bytes()).await.is_ok();
+        if !written {
+            // Half a line may have gone out, and nothing can follow it.
+            *stream = None;
+        }
+        written
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, String> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn converse(stream: UnixStream, handle: Handle, answering: Arc<Semaphore>) {
     let (read, write) = stream.into_split();
     let (end, ended) = watch::channel(false);
-    let peer = Peer { stream: Arc::new(Mutex::new(write)), ended };
-    let mut lines = BufReader::new(read);
+    let peer = Peer { lines: Arc::new(Lines::new(write)), ended };
+    let mut lines = Requests::new(read);
     let mut requests = JoinSet::new();
-    while let Some(line) = next_line(&mut lines).await {
+    while let Some(line) = lines.next().await {
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -151,25 +217,64 @@ async fn converse(stream: UnixStream, handle: Handle, answering: Arc<Semaphore>)
     while requests.join_next().await.is_some() {}
 }
 
-/// The next line; `None` at the end, and after a line that is too long to be meant.
-async fn next_line(lines: &mut BufReader<OwnedReadHalf>) -> Option<Zeroizing<Vec<u8>>> {
-    let mut line = Zeroizing::new(Vec::new());
-    let read = lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await.ok()?;
-    // The last line need not be ended.
-    let cut = read as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n");
-    (read > 0 && !cut).then_some(line)
+/// What comes in on one connection. Passwords do, so that whatever holds a part of a line is wiped.
+struct Requests {
+    stream: OwnedReadHalf,
+    chunk: Zeroizing<Vec<u8>>,
+    /// What of the chunk has been read, and is not taken yet.
+    left: Range<usize>,
 }
 
-async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Value> {
+impl Requests {
+    fn new(stream: OwnedReadHalf) -> Self {
+        Self { stream, chunk: Zeroizing::new(vec![0; CHUNK_BYTES]), left: 0..0 }
+    }
+
+    /// The next line; `None` at the end, and after a line that is too long to be meant. The last line need
+    /// not be ended.
+    async fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+        let mut line = Zeroizing::new(Vec::new());
+        while !line.ends_with(b"\n") {
+            if self.left.is_empty() {
+                self.left = 0..self.stream.read(&mut self.chunk).await.ok()?;
+                if self.left.is_empty() {
+                    return (!line.is_empty()).then_some(line);
+                }
+            }
+            let read = &self.chunk[self.left.clone()];
+            let taken = read.iter().position(|byte| *byte == b'\n').map_or(read.len(), |at| at + 1);
+            if line.len() + taken > LINE_BYTES_MAX {
+                return None;
+            }
+            line = joined(line, &read[..taken]);
+            self.left.start += taken;
+        }
+        Some(line)
+    }
+}
+
+/// Both, one behind the other. A vector that grows by itself leaves what it held behind.
+fn joined(mut line: Zeroizing<Vec<u8>>, more: &[u8]) -> Zeroizing<Vec<u8>> {
+    let bytes = line.len() + more.len();
+    if bytes > line.capacity() {
+        let mut longer = Zeroizing::new(Vec::with_capacity(bytes.next_power_of_two()));
+        longer.extend_from_slice(&line);
+        line = longer;
+    }
+    line.extend_from_slice(more);
+    line
+}
+
+async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Answer> {
     let Ok(request) = serde_json::from_slice::<Value>(line) else {
-        return Some(error(&Value::Null, PARSE_ERROR, "not JSON"));
+        return Some(Answer::error(Value::Null, PARSE_ERROR, "not JSON"));
     };
     let Value::Object(mut request) = request else {
-        return Some(error(&Value::Null, INVALID_REQUEST, "not a request"));
+        return Some(Answer::error(Value::Null, INVALID_REQUEST, "not a request"));
     };
     let id = request.remove("id").unwrap_or_default();
-    let Some(method) = request.get("method").and_then(Value::as_str).map(str::to_owned) else {
-        return Some(error(&id, INVALID_REQUEST, "no method"));
+    let Some(Value::String(method)) = request.remove("method") else {
+        return Some(Answer::error(id, INVALID_REQUEST, "no method"));
     };
     let params = request.remove("params").unwrap_or_default();
     let result = api::call(&method, params, handle, peer).await;
@@ -178,15 +283,19 @@ async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Value> {
         return None;
     }
     Some(match result {
-        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-        Err(Refused::Method) => error(&id, METHOD_NOT_FOUND, "no such method"),
-        Err(Refused::Params) => error(&id, INVALID_PARAMS, "not what this method takes"),
-        Err(Refused::Fault(fault)) => {
-            json!({ "jsonrpc": "2.0", "id": id, "error": fault.to_rpc() })
-        }
+        Ok(result) => Answer::of(id, Outcome::Result(result)),
+        Err(Refused::Method) => Answer::error(id, METHOD_NOT_FOUND, "no such method"),
+        Err(Refused::Params) => Answer::error(id, INVALID_PARAMS, "not what this method takes"),
+        Err(Refused::Fault(fault)) => Answer::of(id, Outcome::Error(fault.to_rpc())),
     })
 }
 
-fn error(id: &Value, code: i32, message: &str) -> Value {
-    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+impl Answer {
+    const fn of(id: Value, outcome: Outcome) -> Self {
+        Self { jsonrpc: "2.0", id, outcome }
+    }
+
+    fn error(id: Value, code: i32, message: &str) -> Self {
+        Self::of(id, Outcome::Error(json!({ "code": code, "message": message })))
+    }
 }

@@ -53,6 +53,9 @@ struct OnDisk {
 
 const VERSION: u8 = 1;
 
+/// No session has more: three keys, a name, and a host of a few hundred bytes at most.
+const FILE_BYTES_MAX: usize = 1024;
+
 impl SavedSession {
     /// A second copy, for whoever connects while the first one is in use.
     pub(super) fn duplicate(&self) -> Self {
@@ -101,7 +104,7 @@ impl SavedSession {
             device: self.device.duplicate(),
             session: self.session,
         };
-        let bytes = Zeroizing::new(wire::encode(&on_disk));
+        let bytes = wire::encode_secret(&on_disk, FILE_BYTES_MAX);
         let draft = path.with_extension("new");
         wipe_file(&draft)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;

@@ -1,4 +1,4 @@
-//! `register`, `login` and `logout`.
+//! `register`, `login` and `logout`, `lock` and `unlock`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::cli::{Login, Register};
 use crate::fault::Fault;
+use crate::password::PasswordArgs;
 use crate::{launch, password, text};
 
 /// Borrows the password, so that the only copy made of it is the line that goes to the agent.
@@ -20,6 +21,11 @@ struct RegisterParams<'a> {
 struct LoginParams<'a> {
     address: &'a str,
     server: Option<&'a str>,
+    password: &'a str,
+}
+
+#[derive(Serialize)]
+struct UnlockParams<'a> {
     password: &'a str,
 }
 
@@ -62,6 +68,35 @@ pub(super) fn logout(context: &Context) -> Result<(), Fault> {
     }
     let account = answer["account"].as_str().unwrap_or_default();
     context.screen.done(&text::logged_out(account))
+}
+
+pub(super) fn lock(context: &Context) -> Result<(), Fault> {
+    let answer = context.agent()?.call("account.lock", &json!({}))?;
+    if context.screen.json {
+        return context.screen.object(&answer);
+    }
+    context.screen.done(&text::locked(answer["account"].as_str().unwrap_or_default()))?;
+    context.screen.next("hither unlock");
+    Ok(())
+}
+
+pub(super) fn unlock(context: &Context, args: &PasswordArgs) -> Result<(), Fault> {
+    let mut agent = context.agent()?;
+    let mut status = agent.call("status", &json!({}))?;
+    if status["locked"] != true {
+        // There is nothing to do, or nobody to do it for; either way no password is needed.
+        return match status["account"].is_null() {
+            true => Err(Fault::AuthRequired),
+            false => {
+                let names = ["account", "identity", "server"];
+                let answer = names.map(|name| (name.to_owned(), status[name].take()));
+                welcome(context, Value::Object(answer.into_iter().collect()), text::unlocked)
+            }
+        };
+    }
+    let password = password::current(args, context.may_ask)?;
+    let answer = agent.call("account.unlock", &UnlockParams { password: password.as_str() })?;
+    welcome(context, answer, text::unlocked)
 }
 
 fn welcome(

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, conversation};
 use crate::cli::Listed;
 use crate::clock::Clock;
 use crate::fault::Fault;
@@ -21,38 +21,30 @@ struct Contact {
 }
 
 #[derive(Deserialize)]
-struct Message {
-    with: Untrusted,
-    direction: String,
-    text: Untrusted,
-    sent_at: String,
-    state: String,
-}
-
-#[derive(Deserialize)]
 struct Waiting {
     id: String,
     to: Untrusted,
-    text: Untrusted,
+    kind: String,
+    text: Option<Untrusted>,
+    of: Option<String>,
     queued_at: String,
     attempts: u64,
 }
 
 pub(super) fn run(context: &Context, what: Option<Listed>) -> Result<(), Fault> {
     let what = what.unwrap_or(Listed::Contacts);
-    let mut agent = context.agent()?;
-    let answer = match &what {
-        Listed::Contacts => agent.call("contact.list", &json!({}))?,
+    let method = match &what {
+        Listed::Contacts => "contact.list",
+        Listed::Queue => "message.queue",
         Listed::Messages { with, limit } => {
-            agent.call("message.list", &json!({ "with": with, "limit": limit }))?
+            return conversation::list(context, with.as_deref(), *limit);
         }
-        Listed::Queue => agent.call("message.queue", &json!({}))?,
     };
+    let answer = context.agent()?.call(method, &json!({}))?;
     match what {
         _ if context.screen.json => context.screen.object(&answer),
-        Listed::Contacts => contacts(context, answer),
-        Listed::Messages { .. } => messages(context, answer),
         Listed::Queue => queue(context, answer),
+        _ => contacts(context, answer),
     }
 }
 
@@ -88,20 +80,6 @@ fn remarks(contact: &Contact, name: &str) -> Vec<String> {
     remarks
 }
 
-fn messages(context: &Context, mut answer: Value) -> Result<(), Fault> {
-    let messages: Vec<Message> = context.typed(answer["messages"].take())?;
-    let clock = Clock::local();
-    for message in &messages {
-        let at = clock.show(&message.sent_at);
-        let line = match message.direction.as_str() {
-            "in" => format!("{at} {}: {}", message.with, message.text),
-            _ => format!("{at} to {} ({}): {}", message.with, message.state, message.text),
-        };
-        context.screen.print(&line)?;
-    }
-    Ok(())
-}
-
 fn queue(context: &Context, mut answer: Value) -> Result<(), Fault> {
     const EXCERPT: usize = 40;
     let queue: Vec<Waiting> = context.typed(answer["queue"].take())?;
@@ -110,8 +88,15 @@ fn queue(context: &Context, mut answer: Value) -> Result<(), Fault> {
     }
     let clock = Clock::local();
     for waiting in &queue {
-        let Waiting { id, to, attempts, .. } = waiting;
-        let (at, text) = (clock.show(&waiting.queued_at), waiting.text.excerpt(EXCERPT));
+        let Waiting { id, to, attempts, of, .. } = waiting;
+        let at = clock.show(&waiting.queued_at);
+        let text = waiting.text.as_ref().map(|text| text.excerpt(EXCERPT)).unwrap_or_default();
+        let text = match (waiting.kind.as_str(), of) {
+            ("text", _) => text,
+            (kind, Some(of)) if text.is_empty() => format!("[{kind} of {of}]"),
+            (kind, Some(of)) => format!("[{kind} of {of}] {text}"),
+            (kind, None) => format!("[{kind}]"),
+        };
         context.screen.print(&format!("{at} to {to}: {text}  ({attempts} attempts, id {id})"))?;
     }
     Ok(())

@@ -2,8 +2,13 @@
 
 mod account;
 mod agent;
+mod archive;
+mod compose;
+mod config;
 mod contact;
+mod conversation;
 mod list;
+mod mark;
 mod receive;
 mod rpc;
 mod send;
@@ -38,12 +43,25 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Register(args) => account::register(&context, &args)?,
         Command::Login(args) => account::login(&context, &args)?,
         Command::Logout => account::logout(&context)?,
+        Command::Lock => account::lock(&context)?,
+        Command::Unlock(password) => account::unlock(&context, &password)?,
         Command::Status => status::run(&context)?,
         Command::List(args) => list::run(&context, args.what)?,
         Command::Contact(contact) => contact::run(&context, &contact)?,
         Command::Verify(args) => verify::run(&context, &args)?,
-        Command::Send(args) => send::run(&context, args)?,
+        Command::Send(args) => send::send(&context, args)?,
+        Command::Edit(args) => send::edit(&context, args)?,
+        Command::Delete(args) => send::delete(&context, &args)?,
+        Command::React(args) => send::react(&context, &args)?,
+        Command::Cancel(args) => send::cancel(&context, &args)?,
         Command::Receive(args) => receive::run(&context, &args)?,
+        Command::Read(args) => mark::read(&context, &args)?,
+        Command::History(args) => conversation::history(&context, &args)?,
+        Command::Search(args) => conversation::search(&context, &args)?,
+        Command::Timer(args) => mark::timer(&context, &args)?,
+        Command::Export(args) => archive::export(&context, &args)?,
+        Command::Import(args) => archive::import(&context, &args)?,
+        Command::Config(asked) => config::run(&context, &asked)?,
         Command::Agent(agent) => return agent::run(&context, &agent),
         Command::Rpc => rpc::run(&context)?,
         Command::Help(_) => {}

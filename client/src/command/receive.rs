@@ -11,14 +11,26 @@ use crate::clock::Clock;
 use crate::fault::{Fault, NoAgent};
 use crate::interrupt;
 use crate::rpc::{Agent, Event};
+use crate::text;
 use crate::untrusted::Untrusted;
 
 #[derive(Deserialize)]
 struct Message {
     from: Untrusted,
-    text: Untrusted,
+    kind: String,
+    text: Option<Untrusted>,
     sent_at: String,
+    reply_to: Option<String>,
+    of: Option<String>,
+    emoji: Option<Untrusted>,
+    unknown_kind: Option<u16>,
 }
+
+/// What is printed as it comes, beside what is said.
+const CHANGES: [&str; 3] = ["message.edited", "message.deleted", "message.reaction"];
+
+/// The most of an emoji that is shown. Some have many parts.
+const EMOJI_CHARS: usize = 16;
 
 pub(super) fn run(context: &Context, args: &Receive) -> Result<(), Fault> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout);
@@ -86,7 +98,9 @@ impl Printer<'_> {
         args: &Receive,
         deadline: Option<Instant>,
     ) -> Result<(), Fault> {
-        let params = json!({ "from": args.from, "since": self.since, "max": self.left });
+        let kinds = if args.follow { CHANGES.as_slice() } else { &[] };
+        let params =
+            json!({ "from": args.from, "since": self.since, "max": self.left, "kinds": kinds });
         // The one connection only listens from here on.
         let mut marker = self.context.agent()?;
         agent.call("events.subscribe", &params)?;
@@ -117,13 +131,37 @@ impl Printer<'_> {
         }
         self.left = self.left.map(|left| left.saturating_sub(1));
         let screen = self.context.screen;
+        let kind = match message["kind"].as_str() {
+            Some("message.edited") => "edit",
+            Some("message.deleted") => "delete",
+            Some("message.reaction") => "reaction",
+            _ if message["unknown_kind"].is_null() => "text",
+            _ => "unknown",
+        };
+        message["kind"] = json!(kind);
         if screen.json {
-            if let Some(members) = message.as_object_mut() {
-                members.remove("kind");
-            }
             return screen.object(&message);
         }
-        let Message { from, text, sent_at } = self.context.typed(message)?;
-        screen.print(&format!("{} {from}: {text}", self.clock.show(&sent_at)))
+        let message: Message = self.context.typed(message)?;
+        screen.print(&message.line(&self.clock))
+    }
+}
+
+impl Message {
+    fn line(&self, clock: &Clock) -> String {
+        let (at, from) = (clock.show(&self.sent_at), &self.from);
+        let of = self.of.as_deref().unwrap_or_default();
+        let text = self.text.as_ref().map(ToString::to_string).unwrap_or_default();
+        let said = match self.kind.as_str() {
+            "edit" => text::edited(of, &text),
+            "delete" => text::deleted(of),
+            "reaction" => {
+                text::reacted(of, self.emoji.as_ref().map(|emoji| emoji.excerpt(EMOJI_CHARS)))
+            }
+            "unknown" => text::unknown_kind(self.unknown_kind.unwrap_or_default()),
+            _ => text,
+        };
+        let answers = self.reply_to.as_ref().map(|id| format!(" (answers {id})"));
+        format!("{at} {from}{}: {said}", answers.unwrap_or_default())
     }
 }

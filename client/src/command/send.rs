@@ -1,118 +1,87 @@
-//! `send`: one text to one contact, and the truth about what became of it.
+//! `send`, `edit`, `delete`, `react` and `cancel`: something said to one contact, and the truth about what
+//! became of it.
 
-use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Read};
-
-use hither_proto::limits::TEXT_BYTES_MAX;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Context;
-use crate::cli::Send;
-use crate::fault::{Fault, Usage};
+use super::{Context, compose};
+use crate::cli::{Cancel, Delete, Edit, Patience, React, Send};
+use crate::fault::Fault;
 use crate::rpc::PATIENCE;
 use crate::text;
 
 #[derive(Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Sent {
-    Delivered { path: String, remote: Option<String>, elapsed_ms: u64 },
-    Queued { id: String, reason: Option<String> },
+    Delivered {
+        to: String,
+        path: String,
+        remote: Option<String>,
+        elapsed_ms: u64,
+    },
+    Queued {
+        to: String,
+        id: String,
+        reason: Option<String>,
+    },
+    /// It was never sent, and never will be.
+    Cancelled,
+    /// It is gone from this machine.
+    Deleted,
 }
 
-pub(super) fn run(context: &Context, args: Send) -> Result<(), Fault> {
-    let Send { name, text, wait, queue_ok, id } = args;
-    let text = match text.is_empty() {
-        false => typed(text)?,
-        true if io::stdin().is_terminal() => return Err(Usage::TextMissing.into()),
-        true => piped(io::stdin().lock())?,
-    };
-    let wait_ms = wait.map(|wait| wait.as_millis());
-    let params = json!({ "to": name, "text": text, "id": id, "wait_ms": wait_ms });
-    let patience = PATIENCE + wait.unwrap_or_default();
-    let answer = context.agent()?.call_patiently("message.send", &params, patience)?;
+pub(super) fn send(context: &Context, args: Send) -> Result<(), Fault> {
+    let Send { name, text, wait, queue_ok, id, reply_to } = args;
+    let text = compose::text(text)?;
+    let params = json!({ "to": name, "text": text, "id": id, "reply_to": reply_to });
+    say(context, "message.send", params, &Patience { wait, queue_ok })
+}
+
+pub(super) fn edit(context: &Context, args: Edit) -> Result<(), Fault> {
+    let text = compose::text(args.text)?;
+    let params = json!({ "id": args.id, "text": text, "with": args.with });
+    say(context, "message.edit", params, &args.patience)
+}
+
+pub(super) fn delete(context: &Context, args: &Delete) -> Result<(), Fault> {
+    let params = json!({ "id": args.id, "here": args.here, "with": args.with });
+    say(context, "message.delete", params, &args.patience)
+}
+
+pub(super) fn react(context: &Context, args: &React) -> Result<(), Fault> {
+    let params = json!({ "id": args.id, "emoji": args.emoji, "with": args.with });
+    say(context, "message.react", params, &args.patience)
+}
+
+pub(super) fn cancel(context: &Context, args: &Cancel) -> Result<(), Fault> {
+    let answer = context.agent()?.call("message.cancel", &json!({ "id": args.id }))?;
+    match context.screen.json {
+        true => context.screen.object(&answer),
+        false => context.screen.done(&text::CANCELLED),
+    }
+}
+
+/// Asks for something that the other side has to learn of, and says whether it has.
+fn say(
+    context: &Context,
+    method: &str,
+    mut params: Value,
+    patience: &Patience,
+) -> Result<(), Fault> {
+    let wait = patience.wait.unwrap_or_default();
+    params["wait_ms"] = json!(patience.wait.map(|wait| wait.as_millis()));
+    let answer = context.agent()?.call_patiently(method, &params, PATIENCE + wait)?;
     let screen = context.screen;
     match context.typed(answer.clone())? {
-        Sent::Queued { id, reason } if !queue_ok => Err(Fault::Queued { name, reason, id }),
+        Sent::Queued { to, id, reason } if !patience.queue_ok => {
+            Err(Fault::Queued { name: to, reason, id })
+        }
         _ if screen.json => screen.object(&answer),
-        Sent::Queued { .. } => screen.done(&text::queued(&name)),
-        Sent::Delivered { path, remote, elapsed_ms } => {
-            screen.done(&text::delivered(&name, elapsed_ms, &path, remote.as_deref()))
+        Sent::Queued { to, .. } => screen.done(&text::queued(&to)),
+        Sent::Delivered { to, path, remote, elapsed_ms } => {
+            screen.done(&text::delivered(&to, elapsed_ms, &path, remote.as_deref()))
         }
-    }
-}
-
-fn typed(words: Vec<OsString>) -> Result<String, Fault> {
-    let words: Result<Vec<String>, OsString> =
-        words.into_iter().map(OsString::into_string).collect();
-    fitting(words.map_err(|_| Usage::TextNotUtf8)?.join(" "))
-}
-
-fn piped(source: impl Read) -> Result<String, Fault> {
-    // One byte for the newline that is dropped, one that shows that there is more.
-    let enough = TEXT_BYTES_MAX as u64 + 2;
-    let mut bytes = Vec::new();
-    source
-        .take(enough)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Fault::file("-".as_ref(), &error))?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    if bytes.len() > TEXT_BYTES_MAX {
-        // Said before looking at the bytes: the cut may have split a character.
-        return Err(Fault::TextTooLong);
-    }
-    fitting(String::from_utf8(bytes).map_err(|_| Usage::TextNotUtf8)?)
-}
-
-fn fitting(text: String) -> Result<String, Fault> {
-    match text.len() {
-        0 => Err(Usage::TextEmpty.into()),
-        1..=TEXT_BYTES_MAX => Ok(text),
-        _ => Err(Fault::TextTooLong),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn piped_text_is_kept_but_for_one_newline() {
-        let longest = "x".repeat(TEXT_BYTES_MAX);
-        let not_utf8 = Fault::Usage(Usage::TextNotUtf8);
-        let empty = Fault::Usage(Usage::TextEmpty);
-        let table: [(&[u8], Result<&str, Fault>); 11] = [
-            (b"hi", Ok("hi")),
-            (b"hi\n", Ok("hi")),
-            (b"hi\n\n", Ok("hi\n")),
-            (b"hi\r\n", Ok("hi\r")),
-            (b"  two\n words \t", Ok("  two\n words \t")),
-            (b"", Err(empty.clone())),
-            (b"\n", Err(empty)),
-            (b"a\xffb", Err(not_utf8)),
-            (longest.as_bytes(), Ok(&longest)),
-            (&[longest.as_bytes(), b"\n"].concat(), Ok(&longest)),
-            (&[longest.as_bytes(), b"x"].concat(), Err(Fault::TextTooLong)),
-        ];
-        for (bytes, expected) in table {
-            assert_eq!(piped(bytes), expected.map(str::to_owned));
-        }
-        // The first byte too many is the first half of a character.
-        let split = [&longest.as_bytes()[1..], "öö".as_bytes()].concat();
-        assert_eq!(piped(split.as_slice()), Err(Fault::TextTooLong));
-    }
-
-    #[test]
-    fn typed_words_are_one_text() {
-        let table = [
-            (vec!["hi"], Ok("hi".to_owned())),
-            (vec!["two", " words"], Ok("two  words".to_owned())),
-            (vec![""], Err(Fault::Usage(Usage::TextEmpty))),
-        ];
-        for (words, expected) in table {
-            assert_eq!(typed(words.into_iter().map(OsString::from).collect()), expected);
-        }
+        Sent::Cancelled => screen.done(&text::CANCELLED),
+        Sent::Deleted => screen.done(&text::DELETED_HERE),
     }
 }

@@ -15,7 +15,10 @@ struct Status {
     server: Option<String>,
     agent: Process,
     online: bool,
-    queued: u64,
+    queued: Option<u64>,
+    #[serde(default)]
+    locked: bool,
+    quarantined: Option<u64>,
     ended: Option<String>,
     #[serde(default)]
     paths: Vec<Path>,
@@ -40,7 +43,11 @@ pub(super) fn run(context: &Context) -> Result<(), Fault> {
         return screen.object(&answer);
     }
     let status: Status = context.typed(answer)?;
-    let presence = if status.online { "online" } else { "offline" };
+    let presence = match (status.locked, status.online) {
+        (true, _) => "locked",
+        (false, true) => "online",
+        (false, false) => "offline",
+    };
     match &status.account {
         Some(account) => screen.print(&format!("account   {account} ({presence})"))?,
         None => screen.print(&"account   none")?,
@@ -55,12 +62,19 @@ pub(super) fn run(context: &Context) -> Result<(), Fault> {
         screen.print(&format!("server    {server}"))?;
     }
     screen.print(&format!("agent     process {}", status.agent.pid))?;
-    screen.print(&format!("queued    {}", status.queued))?;
+    if let Some(queued) = status.queued {
+        screen.print(&format!("queued    {queued}"))?;
+    }
+    if let Some(quarantined @ 1..) = status.quarantined {
+        screen.print(&format!("warning   {}", text::quarantined(quarantined)))?;
+    }
     for path in &status.paths {
         let rtt = path.rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
         screen.print(&format!("path      {} via {}{rtt}", path.name, path.remote))?;
     }
-    if status.account.is_none() {
+    if status.locked {
+        screen.next("hither unlock");
+    } else if status.account.is_none() {
         screen.next("hither login USER@HOST");
     }
     Ok(())

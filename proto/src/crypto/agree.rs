@@ -7,8 +7,10 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use super::{rng::Rng, secret::Secret};
 
 /// A private key for key agreement, wiped when dropped.
+#[cfg_attr(test, derive(Clone))]
 pub struct AgreeKey {
-    secret: StaticSecret,
+    /// In one place until it is dropped.
+    secret: Box<StaticSecret>,
     public: AgreePublic,
 }
 
@@ -24,9 +26,14 @@ impl AgreeKey {
 
     /// The key that these bytes are.
     pub fn from_secret(secret: &Secret<32>) -> Self {
-        let secret = StaticSecret::from(*secret.expose());
-        let public = AgreePublic(PublicKey::from(&secret).to_bytes());
+        let secret = Box::new(StaticSecret::from(*secret.expose()));
+        let public = AgreePublic(PublicKey::from(&*secret).to_bytes());
         Self { secret, public }
+    }
+
+    /// A second copy, on purpose.
+    pub fn duplicate(&self) -> Self {
+        Self { secret: self.secret.clone(), public: self.public }
     }
 
     /// The public half, computed once.

@@ -3,6 +3,8 @@
 /// What a derived key or a signed, hashed or authenticated byte string is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Label {
+    /// The key of an archive of messages, from its password.
+    Archive,
     /// The key that a decoy directory entry of an unknown name is derived from.
     Decoy,
     /// The OPAQUE credential identifier that stands in for that of an unknown name.
@@ -29,10 +31,8 @@ pub enum Label {
     Note,
     /// The prologue of the handshake between peers.
     Peer,
-    /// The chain of what the initiator of a peer session sends.
-    PeerInitiator,
-    /// The chain of what the responder of a peer session sends.
-    PeerResponder,
+    /// The next root key of a peer session, and a chain.
+    RatchetStep,
     /// A device proving that it may resume its session.
     Resume,
     /// The root key of a peer session.
@@ -59,6 +59,7 @@ impl Label {
     /// The bytes that stand in the derivation. `PROTOCOL.md` lists every one.
     pub const fn as_bytes(self) -> &'static [u8] {
         match self {
+            Self::Archive => b"hither/1 archive",
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",
@@ -72,8 +73,7 @@ impl Label {
             Self::Message => b"hither/1 message",
             Self::Note => b"hither/1 note",
             Self::Peer => b"hither/1 peer",
-            Self::PeerInitiator => b"hither/1 peer initiator",
-            Self::PeerResponder => b"hither/1 peer responder",
+            Self::RatchetStep => b"hither/1 ratchet step",
             Self::Resume => b"hither/1 resume",
             Self::Root => b"hither/1 root",
             Self::SafetyNumber => b"hither/1 safety number",

@@ -9,3 +9,5 @@ pub mod rng;
 pub mod seal;
 pub mod secret;
 pub mod sign;
+mod stack;
+pub mod stretch;

@@ -12,7 +12,7 @@ use opaque_ke::{
 };
 use zeroize::Zeroizing;
 
-use super::{derive::derive, label::Label, rng::Rng, secret::Secret};
+use super::{derive::derive, label::Label, rng::Rng, secret::Secret, stack::leaving_no_trace};
 
 /// Bytes of the server's long-term secrets. Losing them loses every account.
 pub const SETUP_BYTES: usize = 128;
@@ -54,7 +54,7 @@ impl Stretching {
     /// Next to no work, for tests and load generators that hold no real password.
     pub const TRIVIAL: Self = Self { memory_kib: 8, passes: 1 };
 
-    fn argon2(self) -> Result<Argon2<'static>, OpaqueFailed> {
+    pub(super) fn argon2(self) -> Result<Argon2<'static>, OpaqueFailed> {
         let params =
             Params::new(self.memory_kib, self.passes, 1, None).map_err(|_| OpaqueFailed)?;
         Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
@@ -117,9 +117,11 @@ impl ClientRegistration {
         rng: &mut Rng,
         password: &[u8],
     ) -> Result<(Self, [u8; REGISTRATION_REQUEST_BYTES]), OpaqueFailed> {
-        let started =
-            opaque_ke::ClientRegistration::start(rng, password).map_err(|_| OpaqueFailed)?;
-        Ok((Self(started.state), array(&started.message.serialize())?))
+        leaving_no_trace(|| {
+            let started =
+                opaque_ke::ClientRegistration::start(rng, password).map_err(|_| OpaqueFailed)?;
+            Ok((Self(started.state), array(&started.message.serialize())?))
+        })
     }
 
     /// The record for the server, and the client's keys. Takes as long as `stretching` says.
@@ -134,9 +136,11 @@ impl ClientRegistration {
         let response = RegistrationResponse::deserialize(response).map_err(|_| OpaqueFailed)?;
         let argon2 = stretching.argon2()?;
         let params = ClientRegistrationFinishParameters::new(identifiers(name), Some(&argon2));
-        let done = self.0.finish(rng, password, response, params).map_err(|_| OpaqueFailed)?;
-        let export_key = secret(Zeroizing::new(done.export_key.to_vec()))?;
-        Ok((array(&done.message.serialize())?, ClientKeys { session_key: None, export_key }))
+        leaving_no_trace(|| {
+            let done = self.0.finish(rng, password, response, params).map_err(|_| OpaqueFailed)?;
+            let export_key = secret(Zeroizing::new(done.export_key.to_vec()))?;
+            Ok((array(&done.message.serialize())?, ClientKeys { session_key: None, export_key }))
+        })
     }
 }
 
@@ -174,8 +178,10 @@ pub struct ClientLogin(opaque_ke::ClientLogin<Suite>);
 impl ClientLogin {
     /// The state, and KE1.
     pub fn start(rng: &mut Rng, password: &[u8]) -> Result<(Self, [u8; KE1_BYTES]), OpaqueFailed> {
-        let started = opaque_ke::ClientLogin::start(rng, password).map_err(|_| OpaqueFailed)?;
-        Ok((Self(started.state), array(&started.message.serialize())?))
+        leaving_no_trace(|| {
+            let started = opaque_ke::ClientLogin::start(rng, password).map_err(|_| OpaqueFailed)?;
+            Ok((Self(started.state), array(&started.message.serialize())?))
+        })
     }
 
     /// KE3 and the keys, if the server knows the record of `name`, the password opens it, and both ends
@@ -193,11 +199,13 @@ impl ClientLogin {
         let argon2 = stretching.argon2()?;
         let params =
             ClientLoginFinishParameters::new(Some(context), identifiers(name), Some(&argon2));
-        let done = self.0.finish(rng, password, ke2, params).map_err(|_| OpaqueFailed)?;
-        let session_key = secret(Zeroizing::new(done.session_key.to_vec()))?;
-        let export_key = secret(Zeroizing::new(done.export_key.to_vec()))?;
-        let keys = ClientKeys { session_key: Some(session_key), export_key };
-        Ok((array(&done.message.serialize())?, keys))
+        leaving_no_trace(|| {
+            let done = self.0.finish(rng, password, ke2, params).map_err(|_| OpaqueFailed)?;
+            let session_key = secret(Zeroizing::new(done.session_key.to_vec()))?;
+            let export_key = secret(Zeroizing::new(done.export_key.to_vec()))?;
+            let keys = ClientKeys { session_key: Some(session_key), export_key };
+            Ok((array(&done.message.serialize())?, keys))
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use chacha20::{
     cipher::{KeyIvInit, StreamCipher},
 };
 use rand_core::{CryptoRng, RngCore};
-use zeroize::Zeroizing;
 
 use super::secret::Secret;
 
@@ -31,7 +30,7 @@ impl Rng {
 
     /// `N` random bytes that are.
     pub fn secret<const N: usize>(&mut self) -> Secret<N> {
-        Secret::new(self.bytes())
+        Secret::filled(|bytes| self.fill_bytes(bytes))
     }
 }
 
@@ -46,11 +45,10 @@ impl RngCore for Rng {
 
     fn fill_bytes(&mut self, dest: &mut [u8]) {
         let mut stream = ChaCha20::new(self.0.expose().into(), &[0; 12].into());
-        let mut next = Zeroizing::new([0; 32]);
-        stream.apply_keystream(next.as_mut());
+        let next = Secret::filled(|next| stream.apply_keystream(next));
         dest.fill(0);
         stream.apply_keystream(dest);
-        self.0 = Secret::new(*next);
+        self.0 = next;
     }
 
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {

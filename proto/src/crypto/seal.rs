@@ -25,12 +25,27 @@ impl OneTimeKey {
 
     /// Encrypts and authenticates `plaintext`, and authenticates `ad`.
     pub fn seal(self, ad: &[u8], mut plaintext: Vec<u8>) -> Vec<u8> {
+        #[cfg(test)]
+        watch::used(self.0.expose());
         let (key, nonce) = self.0.expose().split_at(32);
         let cipher = ChaCha20Poly1305::new(key.into());
         // Sealing fails only beyond 256 GiB.
         let sealed = cipher.encrypt_in_place(nonce.into(), ad, &mut plaintext);
         debug_assert!(sealed.is_ok());
         plaintext
+    }
+
+    /// The same in place: what stands in `buffer` from `start` on becomes ciphertext and tag.
+    pub fn seal_tail(self, ad: &[u8], buffer: &mut Vec<u8>, start: usize) {
+        #[cfg(test)]
+        watch::used(self.0.expose());
+        let (key, nonce) = self.0.expose().split_at(32);
+        let cipher = ChaCha20Poly1305::new(key.into());
+        match cipher.encrypt_in_place_detached(nonce.into(), ad, &mut buffer[start..]) {
+            Ok(tag) => buffer.extend_from_slice(&tag),
+            // Sealing fails only beyond 256 GiB; what is not sealed must not go out.
+            Err(_) => buffer.clear(),
+        }
     }
 
     /// The plaintext, or `None` if anything is not as it was sealed.
@@ -58,6 +73,42 @@ pub fn open_at_rest(key: &Secret<32>, ad: &[u8], sealed: &[u8]) -> Option<Vec<u8
     XChaCha20Poly1305::new(key.expose().into()).decrypt(nonce.into(), payload).ok()
 }
 
+/// Whether any key and nonce seal twice, in whatever this thread runs.
+#[cfg(test)]
+pub(crate) mod watch {
+    use std::{cell::Cell, collections::BTreeSet};
+
+    #[derive(Default)]
+    struct Watch {
+        used: BTreeSet<[u8; 44]>,
+        reused: bool,
+    }
+
+    thread_local! {
+        static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
+    }
+
+    /// From now on keys are watched, as if none had been used.
+    pub(crate) fn begin() {
+        WATCH.set(Some(Watch::default()));
+    }
+
+    /// Whether one has been used twice since then.
+    pub(crate) fn reused() -> bool {
+        let watch = WATCH.take();
+        let reused = watch.as_ref().is_some_and(|watch| watch.reused);
+        WATCH.set(watch);
+        reused
+    }
+
+    pub(super) fn used(key_and_nonce: &[u8; 44]) {
+        if let Some(mut watch) = WATCH.take() {
+            watch.reused |= !watch.used.insert(*key_and_nonce);
+            WATCH.set(Some(watch));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +119,9 @@ mod tests {
         let sealed = key().seal(b"ad", b"plain".to_vec());
         assert_eq!(key().open(b"ad", &sealed).unwrap(), b"plain");
         assert!(key().open(b"da", &sealed).is_none());
+        let mut framed = b"header, plain".to_vec();
+        key().seal_tail(b"ad", &mut framed, 8);
+        assert_eq!(framed, [b"header, ", &sealed[..]].concat());
         for at in 0..sealed.len() {
             let mut forged = sealed.clone();
             forged[at] ^= 1;

@@ -3,21 +3,31 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
-/// `N` secret bytes, wiped when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Secret<const N: usize>([u8; N]);
+/// `N` secret bytes, wiped when dropped. They stand in one place of the heap: a move, of which nobody
+/// knows how many a future makes, leaves no copy behind.
+#[cfg_attr(test, derive(Clone))]
+pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
     /// Takes the bytes over. The caller's copy, if it keeps one, is the caller's to wipe.
-    pub const fn new(bytes: [u8; N]) -> Self {
-        Self(bytes)
+    pub fn new(mut bytes: [u8; N]) -> Self {
+        let secret = Self::copy_of(&bytes);
+        bytes.zeroize();
+        secret
+    }
+
+    /// Bytes that are written where they stay.
+    pub(super) fn filled(fill: impl FnOnce(&mut [u8; N])) -> Self {
+        let mut place = Box::new([0; N]);
+        fill(&mut place);
+        Self(place)
     }
 
     /// From a slice of exactly `N` bytes.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        bytes.try_into().ok().map(Self::copy_of)
     }
 
     /// The bytes themselves. Every call is a place to look at in a review.
@@ -26,13 +36,23 @@ impl<const N: usize> Secret<N> {
     }
 
     /// A second copy, on purpose.
-    pub const fn duplicate(&self) -> Self {
-        Self(self.0)
+    pub fn duplicate(&self) -> Self {
+        Self::copy_of(&self.0)
     }
 
     /// Whether both hold the same bytes, in constant time.
     pub fn matches(&self, other: &[u8; N]) -> bool {
         self.0.ct_eq(other).into()
+    }
+
+    fn copy_of(bytes: &[u8; N]) -> Self {
+        Self::filled(|place| place.copy_from_slice(bytes))
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -48,7 +68,7 @@ impl<Ctx, const N: usize> minicbor::Encode<Ctx> for Secret<N> {
         e: &mut minicbor::Encoder<W>,
         _: &mut Ctx,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&self.0)?.ok()
+        e.bytes(self.expose())?.ok()
     }
 }
 

@@ -9,8 +9,8 @@ use super::{label::Label, secret::Secret};
 /// Bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// A private key for signatures, wiped when dropped.
-pub struct SignKey(SigningKey);
+/// A private key for signatures, wiped when dropped, and in one place until then.
+pub struct SignKey(Box<SigningKey>);
 
 /// A public key for signatures.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -19,7 +19,7 @@ pub struct SignPublic(pub [u8; 32]);
 impl SignKey {
     /// The key that these bytes are the seed of.
     pub fn from_secret(secret: &Secret<32>) -> Self {
-        Self(SigningKey::from_bytes(secret.expose()))
+        Self(Box::new(SigningKey::from_bytes(secret.expose())))
     }
 
     /// The public half.

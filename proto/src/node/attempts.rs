@@ -28,7 +28,10 @@ use crate::{
     session::Session,
     ticket::{AttemptId, Party, Ticket},
     time::Time,
-    wire::server::{Candidate, Door, Request},
+    wire::{
+        peer::Content,
+        server::{Candidate, Door, Request},
+    },
 };
 
 /// One attempt at reaching one person.
@@ -76,7 +79,7 @@ impl Node {
     pub(super) fn wants_path(&self, name: &Name) -> bool {
         self.server_up
             && (self.changed.contains_key(name)
-                || self.queues.get(name).is_some_and(|queue| !queue.is_empty()))
+                || self.outboxes.get(name).is_some_and(|outbox| !outbox.is_empty()))
             && self.present.contains_key(name)
             && !self.has_sound_path(name)
             && self.is_friend(name)
@@ -91,7 +94,7 @@ impl Node {
     }
 
     pub(super) fn seek_paths(&mut self, now: Time) {
-        let names: Vec<_> = self.queues.keys().chain(self.changed.keys()).cloned().collect();
+        let names: Vec<_> = self.outboxes.keys().chain(self.changed.keys()).cloned().collect();
         for name in names {
             self.seek_path(now, &name);
         }
@@ -107,8 +110,8 @@ impl Node {
         let knock: Secret<32> = self.rng.secret();
         self.open_door(id, &knock);
         self.attempts.insert(id, Attempt::new(now, name, State::CallerOpening { knock }));
-        for queued in self.queues.get_mut(name).into_iter().flatten() {
-            queued.attempts = queued.attempts.saturating_add(1);
+        if let Some(outbox) = self.outboxes.get_mut(name) {
+            outbox.note_attempt();
         }
     }
 
@@ -243,14 +246,7 @@ impl Node {
                     let name = attempt.name.clone();
                     self.attempts.remove(&id);
                     self.close_door(id, Some(link.conn));
-                    let peer = Peer {
-                        name,
-                        attempt: id,
-                        remote: link.remote,
-                        session,
-                        proven: false,
-                        doubted: false,
-                    };
+                    let peer = Peer::new(now, name, id, link.remote, session);
                     self.establish(now, link.conn, peer);
                 } else {
                     attempt.sessions.insert(link.conn, (session, link.remote));
@@ -266,17 +262,17 @@ impl Node {
     pub(super) fn first_frame(&mut self, now: Time, conn: Conn, frame: &[u8]) -> bool {
         let found = self.attempts.iter_mut().find_map(|(id, attempt)| {
             let (mut session, remote) = attempt.sessions.remove(&conn)?;
-            let content = Peer::open(&mut session, frame).ok();
+            let content = Peer::open(&mut session, now, frame).ok();
             Some((*id, attempt.name.clone(), session, remote, content))
         });
         let Some((id, name, session, remote, content)) = found else { return false };
-        if content != Some(crate::wire::peer::Content::Hello) {
+        if content != Some(Some(Content::Hello)) {
             self.outputs.push_back(Output::ClosePeer(conn));
             return true;
         }
         self.attempts.remove(&id);
         self.close_door(id, Some(conn));
-        let peer = Peer { name, attempt: id, remote, session, proven: true, doubted: false };
+        let peer = Peer { proven: true, ..Peer::new(now, name, id, remote, session) };
         self.establish(now, conn, peer);
         true
     }
@@ -401,7 +397,7 @@ impl Node {
 
     /// Says why what waits for somebody goes on waiting, if anything does.
     pub(super) fn hold(&mut self, name: Name, why: Hold) {
-        if self.queues.get(&name).is_some_and(|queue| !queue.is_empty()) {
+        if self.outboxes.get(&name).is_some_and(|outbox| !outbox.is_empty()) {
             self.event(Event::Held(name, why));
         }
     }

@@ -69,7 +69,12 @@ impl Node {
     }
 
     /// Takes consent back, or refuses it.
-    pub fn withdraw(&mut self, name: &Name, how: Withdrawal) -> Result<RequestId, Refused> {
+    pub fn withdraw(
+        &mut self,
+        now: Time,
+        name: &Name,
+        how: Withdrawal,
+    ) -> Result<RequestId, Refused> {
         let contact = self.contacts.get(name);
         let pending = contact.is_some_and(|contact| contact.standing == Standing::Pending);
         let blocked = contact.is_some_and(|contact| contact.blocked);
@@ -86,7 +91,7 @@ impl Node {
         let name = name.clone();
         let request = self.next_request(Request::Withdraw { name: name.clone(), how })?;
         if matches!(how, Withdrawal::Block | Withdrawal::Remove) {
-            self.part_with(&name);
+            self.part_with(now, &name);
         }
         self.tell_server(&ServerRequest::Withdraw { request, name, how });
         Ok(RequestId(request))
@@ -129,7 +134,9 @@ impl Node {
             (Request::Accept { for_request, .. }, _) => {
                 self.answer(for_request, Err(Refused::ServerUnavailable));
             }
-            (Request::Withdraw { name, how }, Answer::Done) => self.withdrawn(request, &name, how),
+            (Request::Withdraw { name, how }, Answer::Done) => {
+                self.withdrawn(now, request, &name, how);
+            }
             (Request::Vault { counter, .. }, Answer::Done) => self.vault_stored(counter),
             (Request::Vault { counter, again }, Answer::Conflict) => {
                 self.vault_conflict(counter, again);
@@ -306,7 +313,11 @@ impl Node {
         self.contacts.get(name).is_some_and(requested)
     }
 
-    fn withdrawn(&mut self, request: u32, name: &Name, how: Withdrawal) {
+    fn withdrawn(&mut self, now: Time, request: u32, name: &Name, how: Withdrawal) {
+        if matches!(how, Withdrawal::Block | Withdrawal::Remove) {
+            // Until the server knew of it, they could still come.
+            self.part_with(now, name);
+        }
         let known = self.contacts.get(name).cloned();
         match (how, known) {
             (Withdrawal::Block, Some(contact)) => {
@@ -345,17 +356,17 @@ impl Node {
     }
 
     /// Ends paths and attempts with somebody who is being blocked or removed.
-    fn part_with(&mut self, name: &Name) {
+    fn part_with(&mut self, now: Time, name: &Name) {
         self.present.remove(name);
         self.changed.remove(name);
         self.abort_attempts(|attempt| attempt.name == *name);
-        self.close_path(name);
+        self.close_path(now, name);
     }
 
     fn forget(&mut self, name: &Name) {
         self.vault_will_change();
-        for queued in self.queues.remove(name).unwrap_or_default() {
-            self.store(Change::Cancelled { to: name.clone(), id: queued.text.id });
+        for id in self.outboxes.remove(name).unwrap_or_default().into_ids() {
+            self.store(Change::Cancelled { to: name.clone(), id });
         }
         self.contacts.remove(name);
         self.store(Change::ContactGone(name.clone()));

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod contacts;
+mod outbox;
 mod peers;
 mod restore;
 mod server;
@@ -20,14 +21,16 @@ use crate::{
     id::MessageId,
     identity::{Entry, Identity, PublicIdentity},
     knock::KnockKey,
+    message::Message,
     name::Name,
     ticket::AttemptId,
-    time::{Time, UnixTime},
+    time::Time,
     vault::{Contact, Standing, VaultKey},
     wire::server::{Candidate, Door},
 };
 use attempts::Attempt;
 use contacts::Request;
+use outbox::Outbox;
 use peers::Peer;
 pub use restore::{Remembered, restore};
 
@@ -129,7 +132,7 @@ pub enum Output {
 /// A change of what is remembered. Each is idempotent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// A queued text will not be sent any more.
+    /// A queued message will not be sent any more.
     Cancelled {
         /// To whom it was.
         to: Name,
@@ -140,30 +143,26 @@ pub enum Change {
     Contact(Contact),
     /// Somebody is forgotten. What was said stays.
     ContactGone(Name),
-    /// A text is on its addressee's disk.
+    /// A message is on its addressee's disk.
     Delivered {
         /// To whom it was.
         to: Name,
         /// Which.
         id: MessageId,
     },
-    /// A text is to be delivered.
+    /// A message is to be delivered.
     Queued {
         /// To whom.
         to: Name,
-        /// The text.
-        text: QueuedText,
+        /// The message.
+        message: Message,
     },
-    /// A text has come. A text of this person with this id that has come before stays as it was.
+    /// A message has come. One of this person with this id that has come before stays as it was.
     Received {
         /// From whom.
         from: Name,
-        /// Which.
-        id: MessageId,
-        /// The sender's clock.
-        sent_at: UnixTime,
-        /// The text.
-        text: String,
+        /// The message.
+        message: Message,
     },
     /// How the vault at the server stands to what is remembered here.
     Vault {
@@ -174,15 +173,13 @@ pub enum Change {
     },
 }
 
-/// A text that waits for its addressee.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct QueuedText {
-    /// The same at both ends.
-    pub id: MessageId,
-    /// This machine's clock when it was written.
-    pub sent_at: UnixTime,
-    /// The text.
-    pub text: String,
+/// Where a conversation stands, as far as the next message needs to know.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Conversation {
+    /// The newest message of the other person on this machine's disk.
+    pub seen: Option<MessageId>,
+    /// After how many seconds texts disappear.
+    pub timer: Option<u32>,
 }
 
 /// Something that a person or a program may wait for.
@@ -194,7 +191,7 @@ pub enum Event {
     ContactAccepted(Name),
     /// Somebody asks to be accepted.
     ContactRequested(Name),
-    /// The text is on its addressee's disk. The path it went is given.
+    /// The message is on its addressee's disk. The path it went is given.
     Delivered(MessageId, SocketAddr),
     /// What waits for this contact goes on waiting, for this reason.
     Held(Name, Hold),
@@ -206,11 +203,15 @@ pub enum Event {
     PathUp(Name, SocketAddr),
     /// A contact came or went.
     Presence(Name, bool),
+    /// A contact has read these messages.
+    Read(Name, Vec<MessageId>),
     /// The server ends this session: the account is logged in on another machine.
     TakenOver,
+    /// A contact is typing, or has stopped.
+    Typing(Name, bool),
 }
 
-/// Why texts go on waiting.
+/// Why messages go on waiting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hold {
     /// The contact is not there, says the server.
@@ -236,7 +237,7 @@ pub enum Refused {
     /// They are blocked.
     #[error("blocked")]
     Blocked,
-    /// More contacts, or more texts for one of them, than are allowed.
+    /// More contacts, more messages for one of them, or more bytes in a message, than are allowed.
     #[error("full")]
     Full,
     /// They have not accepted, or nobody has accepted them.
@@ -290,7 +291,8 @@ pub struct Node {
     contacts: BTreeMap<Name, Contact>,
     changed: BTreeMap<Name, ()>,
     present: BTreeMap<Name, ()>,
-    queues: BTreeMap<Name, VecDeque<Queued>>,
+    conversations: BTreeMap<Name, Conversation>,
+    outboxes: BTreeMap<Name, Outbox>,
     vault_counter: u64,
     vault_dirty: bool,
     server_up: bool,
@@ -303,14 +305,6 @@ pub struct Node {
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
     outputs: VecDeque<Output>,
-}
-
-/// A queued text, and the connection that it was last written to.
-#[derive(Debug)]
-struct Queued {
-    text: QueuedText,
-    sent_on: Option<Conn>,
-    attempts: u32,
 }
 
 /// What a node starts from.
@@ -326,8 +320,10 @@ pub struct Start {
     pub server_pin: String,
     /// What is remembered of contacts and the vault.
     pub remembered: Remembered,
+    /// Where conversations stand.
+    pub conversations: Vec<(Name, Conversation)>,
     /// What waits to be delivered, oldest first.
-    pub queue: Vec<(Name, QueuedText)>,
+    pub queue: Vec<(Name, Message)>,
     /// Randomness of its own.
     pub rng: Rng,
 }
@@ -335,11 +331,11 @@ pub struct Start {
 impl Node {
     /// An agent that is not connected to anybody.
     pub fn new(start: Start) -> Self {
-        let Start { name, identity, vault_key, server_pin, remembered, queue, rng } = start;
-        let mut queues: BTreeMap<Name, VecDeque<Queued>> = BTreeMap::new();
-        for (to, text) in queue {
-            let queued = Queued { text, sent_on: None, attempts: 0 };
-            queues.entry(to).or_default().push_back(queued);
+        let Start { name, identity, vault_key, server_pin, remembered, conversations, queue, rng } =
+            start;
+        let mut outboxes: BTreeMap<Name, Outbox> = BTreeMap::new();
+        for (to, message) in queue {
+            outboxes.entry(to).or_default().restore(message);
         }
         let contacts = remembered.contacts.into_iter();
         Self {
@@ -352,7 +348,8 @@ impl Node {
             contacts: contacts.map(|contact| (contact.name.clone(), contact)).collect(),
             changed: BTreeMap::new(),
             present: BTreeMap::new(),
-            queues,
+            conversations: conversations.into_iter().collect(),
+            outboxes,
             vault_counter: remembered.vault_counter,
             vault_dirty: remembered.vault_dirty,
             server_up: false,
@@ -386,8 +383,12 @@ impl Node {
         }
     }
 
-    /// What is to be done next.
-    pub fn poll(&mut self) -> Option<Output> {
+    /// What is to be done next. Receipts come when nothing else is left, so that whatever was taken in
+    /// before this call shares one.
+    pub fn poll(&mut self, now: Time) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.send_receipts(now);
+        }
         self.outputs.pop_front()
     }
 
@@ -396,7 +397,8 @@ impl Node {
         let attempts = self.attempts.values().map(|attempt| attempt.expires);
         let due = |name: &Name| self.wants_path(name);
         let retries = self.retries.iter().filter(|(name, _)| due(name));
-        attempts.chain(retries.map(|(_, retry)| retry.next)).chain(self.grace).min()
+        let sessions = self.peers.values().map(Peer::deadline);
+        attempts.chain(retries.map(|(_, retry)| retry.next)).chain(self.grace).chain(sessions).min()
     }
 
     /// Who this is.
@@ -424,7 +426,7 @@ impl Node {
         self.contacts.get(name).map(|contact| self.view(contact))
     }
 
-    /// Why texts for somebody wait, if that is known.
+    /// Why messages for somebody wait, if that is known.
     pub fn waiting_for(&self, name: &Name) -> Option<Hold> {
         match () {
             () if self.paths.contains_key(name) => None,
@@ -434,21 +436,28 @@ impl Node {
         }
     }
 
-    /// How many texts wait, for everybody.
+    /// How many messages wait, for everybody.
     pub fn queued(&self) -> usize {
-        self.queues.values().map(VecDeque::len).sum()
+        self.outboxes.values().map(Outbox::len).sum()
     }
 
-    /// What waits: to whom, the text, how often it was tried, and whether it was written to a path that
-    /// still stands.
-    pub fn queue(&self) -> impl Iterator<Item = (&Name, &QueuedText, u32, bool)> {
-        self.queues.iter().flat_map(move |(to, queue)| {
-            let path = self.paths.get(to).copied();
-            queue.iter().map(move |queued| {
-                let sent = path.is_some() && queued.sent_on == path;
-                (to, &queued.text, queued.attempts, sent)
-            })
+    /// What waits: to whom, the message, how often it was tried, and whether it was written to a path
+    /// that still stands.
+    pub fn queue(&self) -> impl Iterator<Item = (&Name, &Message, u32, bool)> {
+        self.outboxes.iter().flat_map(|(to, outbox)| {
+            let waiting = outbox.iter();
+            waiting.map(move |(waiting, sent)| (to, &waiting.message, waiting.attempts, sent))
         })
+    }
+
+    /// Makes the timer of a conversation what it was before one that has been cancelled.
+    pub fn set_timer(&mut self, name: &Name, timer: Option<u32>) {
+        self.conversations.entry(name.clone()).or_default().timer = timer;
+    }
+
+    /// After how many seconds texts of this conversation disappear.
+    pub fn timer(&self, name: &Name) -> Option<u32> {
+        self.conversations.get(name)?.timer
     }
 
     fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {

@@ -2,19 +2,17 @@
 
 use std::net::SocketAddr;
 
-use super::{Change, Conn, Event, Hold, NoPath, Node, Output, QueuedText, Refused};
+use super::{Change, Conn, Event, Hold, NoPath, Node, Output, Refused};
 use crate::{
     id::MessageId,
-    limits::{IN_FLIGHT_MAX, QUEUE_MAX, TEXT_BYTES_MAX},
+    limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
+    message::{Body, Message},
     name::Name,
     session::{Session, SessionError},
     ticket::AttemptId,
     time::{Time, UnixTime},
     vault::Standing,
-    wire::{
-        self,
-        peer::{Content, Text},
-    },
+    wire::{self, peer::Content},
 };
 
 /// A peer on a direct connection.
@@ -24,31 +22,57 @@ pub(super) struct Peer {
     pub(super) attempt: AttemptId,
     pub(super) remote: SocketAddr,
     pub(super) session: Session,
+    /// When the session ends, however well it goes.
+    pub(super) expires: Time,
     /// Whether a frame of theirs has opened, which proves that they are on the other end of this very
     /// connection.
     pub(super) proven: bool,
     /// Whether they have come online anew since they last said anything here: perhaps from another
     /// process, which knows nothing of this connection.
     pub(super) doubted: bool,
+    /// What has come and is not confirmed to them yet.
+    pub(super) owed: Vec<MessageId>,
 }
 
 impl Peer {
-    /// What a frame says. A frame that is sealed well and says nothing we know is `Malformed`.
-    pub(super) fn open(session: &mut Session, frame: &[u8]) -> Result<Content, SessionError> {
-        let plaintext = session.open(frame)?;
-        wire::decode(&plaintext).map_err(|_| SessionError::Malformed)
+    pub(super) fn new(
+        now: Time,
+        name: Name,
+        attempt: AttemptId,
+        remote: SocketAddr,
+        session: Session,
+    ) -> Self {
+        let expires = now + SESSION_LIFETIME;
+        let owed = Vec::new();
+        Self { name, attempt, remote, session, expires, proven: false, doubted: false, owed }
+    }
+
+    /// What a frame says; `None` if a newer version says something that need not be known. A frame that
+    /// is sealed well and says nothing is `Malformed`.
+    pub(super) fn open(
+        session: &mut Session,
+        now: Time,
+        frame: &[u8],
+    ) -> Result<Option<Content>, SessionError> {
+        let plaintext = session.open(now, frame)?;
+        Content::decode_known(&plaintext).map_err(|_| SessionError::Malformed)
+    }
+
+    /// When this session has to be looked after.
+    pub(super) fn deadline(&self) -> Time {
+        self.session.tick_due().map_or(self.expires, |tick| tick.min(self.expires))
     }
 }
 
 impl Node {
-    /// Queues a text. It is durable once the outputs have been carried out.
+    /// Queues a message. It is durable once the outputs have been carried out.
     pub fn send(
         &mut self,
         now: Time,
         sent_at: UnixTime,
         to: &Name,
         id: Option<MessageId>,
-        text: String,
+        body: Body,
     ) -> Result<MessageId, Refused> {
         let contact = self.contacts.get(to).ok_or(Refused::NoContact)?;
         if contact.blocked {
@@ -63,18 +87,41 @@ impl Node {
             self.seek_path(now, to);
             return Err(Refused::IdentityChanged);
         }
-        let queue = self.queues.entry(to.clone()).or_default();
-        if queue.len() >= QUEUE_MAX || text.len() > TEXT_BYTES_MAX {
+        let outbox = self.outboxes.entry(to.clone()).or_default();
+        if outbox.len() >= QUEUE_MAX || !body.is_within_bounds() {
             return Err(Refused::Full);
         }
-        if let Some(id) = id.filter(|id| queue.iter().any(|queued| queued.text.id == *id)) {
+        if let Some(id) = id.filter(|id| outbox.contains(*id)) {
             return Ok(id);
         }
         let id = id.unwrap_or_else(|| MessageId::generate(sent_at, &mut self.rng));
-        let text = QueuedText { id, sent_at, text };
-        let queued = super::Queued { text: text.clone(), sent_on: None, attempts: 0 };
-        queue.push_back(queued);
-        self.store(Change::Queued { to: to.clone(), text });
+        let message = self.in_conversation(to, id, sent_at, body);
+        self.outboxes.entry(to.clone()).or_default().push(message.clone());
+        self.store(Change::Queued { to: to.clone(), message });
+        self.deliver_queued(now, to);
+        Ok(id)
+    }
+
+    /// A message with all that its conversation has to say to it.
+    fn in_conversation(
+        &mut self,
+        to: &Name,
+        id: MessageId,
+        sent_at: UnixTime,
+        mut body: Body,
+    ) -> Message {
+        let conversation = self.conversations.entry(to.clone()).or_default();
+        match &mut body {
+            Body::Text(text) => text.expires_after = text.expires_after.or(conversation.timer),
+            Body::Timer { seconds } => conversation.timer = *seconds,
+            _ => {}
+        }
+        Message { id, sent_at: sent_at.as_millis(), seen: conversation.seen, body }
+    }
+
+    /// Something new is queued: writes it if there is a path, seeks one if there can be one, and says why
+    /// it waits if neither.
+    fn deliver_queued(&mut self, now: Time, to: &Name) {
         if self.paths.contains_key(to) {
             self.flush(now, to);
             self.seek_path(now, to);
@@ -89,26 +136,29 @@ impl Node {
             self.retries.remove(to);
             self.seek_path(now, to);
         }
-        Ok(id)
     }
 
-    /// Takes back a text that has not been written to any path. False if there is none with this id.
+    /// Takes back a message that has not been written to any path. False if there is none with this id.
     pub fn cancel(&mut self, to: &Name, id: MessageId) -> bool {
-        let Some(queue) = self.queues.get_mut(to) else { return false };
-        let before = queue.len();
-        queue.retain(|queued| queued.text.id != id || queued.sent_on.is_some());
-        let cancelled = queue.len() < before;
+        let cancelled = self.outboxes.get_mut(to).is_some_and(|outbox| outbox.cancel(id));
         if cancelled {
             self.store(Change::Cancelled { to: to.clone(), id });
         }
         cancelled
     }
 
+    /// Tells somebody that this person is typing, or has stopped, if there is a path to them.
+    pub fn typing(&mut self, now: Time, to: &Name, on: bool) {
+        if let Some(conn) = self.paths.get(to).copied() {
+            self.say(now, conn, &Content::Typing { on });
+        }
+    }
+
     /// Ends every session on purpose. The connections may be closed once the outputs are carried out.
-    pub fn part(&mut self) {
+    pub fn part(&mut self, now: Time) {
         let names: Vec<_> = self.paths.keys().cloned().collect();
         for name in names {
-            self.close_path(&name);
+            self.close_path(now, &name);
         }
         self.abort_attempts(|_| true);
     }
@@ -116,7 +166,7 @@ impl Node {
     pub(super) fn establish(&mut self, now: Time, conn: Conn, peer: Peer) {
         let (name, remote) = (peer.name.clone(), peer.remote);
         // An older path is one that the other end has lost.
-        self.close_path(&name);
+        self.close_path(now, &name);
         self.peers.insert(conn, peer);
         self.paths.insert(name.clone(), conn);
         self.say(now, conn, &Content::Hello);
@@ -136,27 +186,46 @@ impl Node {
             return;
         };
         let name = peer.name.clone();
-        let content = Peer::open(&mut peer.session, frame);
+        let content = Peer::open(&mut peer.session, now, frame);
         peer.proven |= content.is_ok();
         peer.doubted &= content.is_err();
         match content {
-            Ok(Content::Hello) => {}
-            Ok(Content::Text(Text { id, sent_at, text })) if text.len() <= TEXT_BYTES_MAX => {
-                let sent_at = UnixTime::from_millis(sent_at);
-                self.store(Change::Received { from: name, id, sent_at, text });
-                self.say(now, conn, &Content::Delivered { ids: vec![id] });
+            Ok(Some(Content::Hello | Content::Tick { answer: false }) | None) => {}
+            Ok(Some(Content::Message(message))) if message.body.is_within_bounds() => {
+                peer.owed.push(message.id);
+                self.received(&name, message);
             }
-            Ok(Content::Delivered { ids }) => self.delivered(now, &name, conn, &ids),
-            Ok(Content::Bye) => {
-                self.outputs.push_back(Output::ClosePeer(conn));
-                self.peer_closed(now, conn);
+            Ok(Some(Content::Delivered { ids })) if ids.len() <= IN_FLIGHT_MAX => {
+                self.delivered(now, &name, conn, &ids);
+            }
+            Ok(Some(Content::Typing { on })) => self.event(Event::Typing(name, on)),
+            Ok(Some(Content::Tick { answer: true })) => {
+                // One that is owed here asks and answers at once.
+                let answer = peer.session.tick_due().is_some_and(|due| due <= now);
+                self.say(now, conn, &Content::Tick { answer });
             }
             // A peer who cannot be understood is not one to go on with; what waits stays waiting.
-            Ok(Content::Text(_)) | Err(_) => {
-                self.outputs.push_back(Output::ClosePeer(conn));
-                self.peer_closed(now, conn);
+            Ok(Some(Content::Bye | Content::Delivered { .. } | Content::Message(_))) | Err(_) => {
+                self.drop_path(now, conn);
             }
         }
+    }
+
+    fn received(&mut self, name: &Name, message: Message) {
+        let conversation = self.conversations.entry(name.clone()).or_default();
+        match &message.body {
+            Body::Read { ids } => {
+                let event = Event::Read(name.clone(), ids.clone());
+                self.outputs.push_back(Output::Event(event));
+            }
+            body => {
+                conversation.seen = Some(message.id);
+                if let Body::Timer { seconds } = body {
+                    conversation.timer = *seconds;
+                }
+            }
+        }
+        self.store(Change::Received { from: name.clone(), message });
     }
 
     pub(super) fn peer_closed(&mut self, now: Time, conn: Conn) {
@@ -168,9 +237,8 @@ impl Node {
             if !self.present.contains_key(&peer.name) {
                 self.event(Event::Presence(peer.name.clone(), false));
             }
-            // A peer who takes texts and does not confirm them would have us back at once, and again.
-            let unconfirmed = |queued: &super::Queued| queued.sent_on == Some(conn);
-            if self.queues.get(&peer.name).is_some_and(|queue| queue.iter().any(unconfirmed)) {
+            // A peer who takes messages and does not confirm them would have us back at once, and again.
+            if self.lose_path(&peer.name) {
                 self.pause(now, &peer.name);
             }
             if !peer.proven {
@@ -180,29 +248,77 @@ impl Node {
         }
     }
 
+    /// Nothing is written to a path of theirs any more. True if something was, and is not confirmed.
+    fn lose_path(&mut self, name: &Name) -> bool {
+        let Some(outbox) = self.outboxes.get_mut(name) else { return false };
+        let unconfirmed = outbox.has_unconfirmed();
+        outbox.rewind();
+        unconfirmed
+    }
+
+    /// Closes a connection that is of no use, and goes on as if the other end had.
+    fn drop_path(&mut self, now: Time, conn: Conn) {
+        // What has come is on disk before this is carried out, and they may know.
+        self.send_receipt(now, conn);
+        self.outputs.push_back(Output::ClosePeer(conn));
+        self.peer_closed(now, conn);
+    }
+
     /// Says goodbye and closes, without waiting for anything.
-    pub(super) fn close_path(&mut self, name: &Name) {
-        let Some(conn) = self.paths.remove(name) else { return };
-        let bye = wire::encode(&Content::Bye);
-        let sealed = self.peers.remove(&conn).map(|mut peer| peer.session.seal(bye));
-        if let Some(Ok(frame)) = sealed {
-            self.outputs.push_back(Output::SendPeer { conn, frame });
+    pub(super) fn close_path(&mut self, now: Time, name: &Name) {
+        let Some(conn) = self.paths.get(name).copied() else { return };
+        self.send_receipt(now, conn);
+        if self.say(now, conn, &Content::Bye).is_none() {
+            return;
         }
+        self.paths.remove(name);
+        self.peers.remove(&conn);
+        self.lose_path(name);
         self.outputs.push_back(Output::ClosePeer(conn));
         self.event(Event::PathDown(name.clone()));
+    }
+
+    /// Ends sessions that have lasted long enough, and takes turns that are owed.
+    pub(super) fn tend_sessions(&mut self, now: Time) {
+        let due = self.peers.iter().filter(|(_, peer)| peer.deadline() <= now);
+        let due: Vec<_> =
+            due.map(|(conn, peer)| (*conn, peer.name.clone(), peer.expires <= now)).collect();
+        for (conn, name, expired) in due {
+            if expired {
+                self.close_path(now, &name);
+                self.seek_path(now, &name);
+            } else {
+                self.say(now, conn, &Content::Tick { answer: true });
+            }
+        }
+    }
+
+    /// Confirms whatever has come and is not confirmed yet.
+    pub(super) fn send_receipts(&mut self, now: Time) {
+        let owing = self.peers.iter().filter(|(_, peer)| !peer.owed.is_empty());
+        let owing: Vec<_> = owing.map(|(conn, _)| *conn).collect();
+        for conn in owing {
+            self.send_receipt(now, conn);
+        }
+    }
+
+    fn send_receipt(&mut self, now: Time, conn: Conn) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let owed = std::mem::take(&mut peer.owed);
+        for ids in owed.chunks(IN_FLIGHT_MAX) {
+            self.say(now, conn, &Content::Delivered { ids: ids.to_vec() });
+        }
     }
 
     fn delivered(&mut self, now: Time, name: &Name, conn: Conn, ids: &[MessageId]) {
         let Some(remote) = self.peers.get(&conn).map(|peer| peer.remote) else { return };
         for id in ids {
-            let Some(queue) = self.queues.get_mut(name) else { return };
-            // A peer may only confirm what it was sent.
-            let sent = |queued: &super::Queued| queued.text.id == *id && queued.sent_on.is_some();
-            let Some(at) = queue.iter().position(sent) else { continue };
-            queue.remove(at);
-            self.retries.remove(name);
-            self.store(Change::Delivered { to: name.clone(), id: *id });
-            self.event(Event::Delivered(*id, remote));
+            let confirmed = |outbox: &mut super::Outbox| outbox.confirm(*id);
+            if self.outboxes.get_mut(name).is_some_and(confirmed) {
+                self.retries.remove(name);
+                self.store(Change::Delivered { to: name.clone(), id: *id });
+                self.event(Event::Delivered(*id, remote));
+            }
         }
         self.flush(now, name);
     }
@@ -210,37 +326,37 @@ impl Node {
     /// Writes whatever has not been written to the present path, in order.
     fn flush(&mut self, now: Time, name: &Name) {
         let Some(conn) = self.paths.get(name).copied() else { return };
-        let (Some(peer), Some(queue)) = (self.peers.get_mut(&conn), self.queues.get_mut(name))
-        else {
-            return;
-        };
-        let in_flight = queue.iter().filter(|queued| queued.sent_on == Some(conn)).count();
-        let room = IN_FLIGHT_MAX.saturating_sub(in_flight);
-        let unsent = queue.iter_mut().filter(|queued| queued.sent_on != Some(conn));
-        let mut exhausted = false;
-        for queued in unsent.take(room) {
-            let QueuedText { id, sent_at, text } = queued.text.clone();
-            let content = Content::Text(Text { id, sent_at: sent_at.as_millis(), text });
-            let Ok(frame) = peer.session.seal(wire::encode(&content)) else {
-                exhausted = true;
-                break;
-            };
-            queued.sent_on = Some(conn);
-            self.outputs.push_back(Output::SendPeer { conn, frame });
-        }
-        if exhausted {
-            self.outputs.push_back(Output::ClosePeer(conn));
-            self.peer_closed(now, conn);
+        while let Some(message) = self.outboxes.get(name).and_then(super::Outbox::next) {
+            let content = Content::Message(message.clone());
+            let Some(bytes) = self.say(now, conn, &content) else { return };
+            if let Some(outbox) = self.outboxes.get_mut(name) {
+                outbox.advance(bytes);
+            }
         }
     }
 
-    pub(super) fn say(&mut self, now: Time, conn: Conn, content: &Content) {
-        let Some(peer) = self.peers.get_mut(&conn) else { return };
-        match peer.session.seal(wire::encode(content)) {
-            Ok(frame) => self.outputs.push_back(Output::SendPeer { conn, frame }),
+    /// Seals something and sends it: how many bytes, or `None` if the connection is not there or its
+    /// keys are used up, which ends it.
+    pub(super) fn say(&mut self, now: Time, conn: Conn, content: &Content) -> Option<usize> {
+        let peer = self.peers.get_mut(&conn)?;
+        let plaintext = wire::encode(content);
+        // Turns that answer nothing but turns would never end.
+        let sealed = match content {
+            Content::Hello | Content::Tick { .. } => {
+                peer.session.seal_tick(now, &mut self.rng, plaintext)
+            }
+            _ => peer.session.seal(now, &mut self.rng, plaintext),
+        };
+        match sealed {
+            Ok(frame) => {
+                let bytes = frame.len();
+                self.outputs.push_back(Output::SendPeer { conn, frame });
+                Some(bytes)
+            }
             Err(_) => {
                 self.outputs.push_back(Output::ClosePeer(conn));
                 self.peer_closed(now, conn);
+                None
             }
         }
     }

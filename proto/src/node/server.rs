@@ -114,6 +114,7 @@ impl Node {
     pub(super) fn timeout(&mut self, now: Time) {
         self.expire_attempts(now);
         self.end_grace(now);
+        self.tend_sessions(now);
         self.seek_paths(now);
     }
 
@@ -123,7 +124,7 @@ impl Node {
             return;
         }
         self.grace = None;
-        let waiting = self.queues.iter().filter(|(_, queue)| !queue.is_empty());
+        let waiting = self.outboxes.iter().filter(|(_, outbox)| !outbox.is_empty());
         let waiting: Vec<_> = waiting.map(|(name, _)| name.clone()).collect();
         for name in waiting {
             if !self.present.contains_key(&name) && !self.paths.contains_key(&name) {

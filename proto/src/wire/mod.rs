@@ -7,6 +7,7 @@ pub mod peer;
 pub mod server;
 
 use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
 
 /// Bytes of the length in front of a frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -31,6 +32,17 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     // Writing to a vector does not fail.
     let encoded = minicbor::encode(value, &mut bytes);
     debug_assert!(encoded.is_ok());
+    bytes
+}
+
+/// The CBOR form of something secret, of at most `bytes_max` bytes. The room is there from the start, because a
+/// buffer that grows leaves copies behind.
+pub fn encode_secret<T: Encode<()>>(value: &T, bytes_max: usize) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max));
+    // Writing to a vector does not fail.
+    let encoded = minicbor::encode(value, &mut *bytes);
+    debug_assert!(encoded.is_ok());
+    debug_assert!(bytes.len() <= bytes_max);
     bytes
 }
 

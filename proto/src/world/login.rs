@@ -5,7 +5,13 @@ use std::{
     net::SocketAddr,
 };
 
-use super::{Channel, Delivery, Machine, World, machine::Disk, name};
+use super::{
+    Channel, Delivery, Machine, World,
+    disk::{Disk, Platter},
+    driver::Crash,
+    machine::{Driver, Keys},
+    name,
+};
 use crate::{
     crypto::{
         label::Label,
@@ -82,19 +88,10 @@ impl World {
             Reply::Welcome { session, .. } => session,
             other => return Err(refusal(&other)),
         };
-        let disk = Disk {
-            seed,
-            vault_key: vault_key.secret().duplicate(),
-            device,
-            session,
-            contacts: BTreeMap::new(),
-            vault: (1, false),
-            queue: Vec::new(),
-            received: Vec::new(),
-            delivered: Vec::new(),
-        };
+        let keys = Keys { seed, vault_key: vault_key.secret().duplicate(), device, session };
         let session_key = binding.session_key(&session, None);
-        self.new_machine(who, &name, disk);
+        self.new_machine(who, &name, keys);
+        self.machine(who).disk.vault = (1, false);
         self.start(who, link, session_key);
         Ok(())
     }
@@ -108,24 +105,14 @@ impl World {
         let remembered = restore(here, counter, vault);
         let vault_key = vault_key.secret().duplicate();
         if let Some(machine) = self.machines.get_mut(who) {
-            machine.disk.device = device;
-            machine.disk.session = session;
+            (machine.keys.device, machine.keys.session) = (device, session);
         } else {
-            let disk = Disk {
-                seed,
-                vault_key,
-                device,
-                session,
-                contacts: BTreeMap::new(),
-                vault: (0, false),
-                queue: Vec::new(),
-                received: Vec::new(),
-                delivered: Vec::new(),
-            };
-            self.new_machine(who, name, disk);
+            self.new_machine(who, name, Keys { seed, vault_key, device, session });
         }
-        self.machine(who).disk.remember(remembered);
-        self.machine(who).node = None;
+        let machine = self.machine(who);
+        machine.platter.flushed.remember(remembered.clone());
+        machine.disk.remember(remembered);
+        (machine.node, machine.ended) = (None, false);
         self.start(who, link, session_key);
     }
 
@@ -143,7 +130,7 @@ impl World {
     pub(crate) fn try_resume(&mut self, who: &str) -> Result<(), Refusal> {
         let address = self.machine(who).address;
         let (link, binding) = self.dial_server(address);
-        let Disk { device, session, .. } = &self.machines[who].disk;
+        let Keys { device, session, .. } = &self.machines[who].keys;
         let session = *session;
         let signature = binding.sign_resumption(device, &session);
         match self.ask(link, &Request::Resume { session, signature }) {
@@ -159,7 +146,7 @@ impl World {
     pub(crate) fn begin_to_resume(&mut self, who: &str) -> u64 {
         let address = self.machine(who).address;
         let (link, binding) = self.dial_server(address);
-        let Disk { device, session, .. } = &self.machines[who].disk;
+        let Keys { device, session, .. } = &self.machines[who].keys;
         let session = *session;
         let signature = binding.sign_resumption(device, &session);
         self.send_on(link, &Request::Resume { session, signature });
@@ -178,7 +165,8 @@ impl World {
     /// The whole logout exchange, as the driver of a client conducts it.
     pub(crate) fn log_out(&mut self, who: &str) {
         let (link, challenge) = (self.machine(who).link.unwrap(), [7; 32]);
-        self.node(who).part();
+        let now = self.now;
+        self.node(who).part(now);
         self.settle(who);
         self.client_says(who, &Request::Logout { challenge });
         let (server, proof) = self.logout_challenge(who);
@@ -222,7 +210,7 @@ impl World {
             self.deliver_next(&Channel::Storage(link));
         }
         let mut replies = Vec::new();
-        while let Some(delivery) =
+        while let Some((_, delivery)) =
             self.channels.get_mut(&Channel::Down(link)).and_then(VecDeque::pop_front)
         {
             match delivery {
@@ -282,13 +270,14 @@ impl World {
         Ok(Proven { link, binding, ke3, keys })
     }
 
-    fn new_machine(&mut self, who: &str, name: &Name, disk: Disk) {
+    fn new_machine(&mut self, who: &str, name: &Name, keys: Keys) {
         let host = u8::try_from(self.machines.len() + 1).unwrap();
         let machine = Machine {
             name: name.clone(),
             address: SocketAddr::from(([192, 0, 2, host], 4_000)),
             node: None,
-            disk,
+            keys,
+            disk: Disk::default(),
             link: None,
             session_key: None,
             events: Vec::new(),
@@ -298,31 +287,73 @@ impl World {
             doors: BTreeMap::new(),
             dials: BTreeMap::new(),
             crash_after: None,
+            crash: Crash::Killed,
+            driver: Driver::Eager,
+            platter: Platter::default(),
+            full: false,
+            resuming: None,
+            ended: false,
+            unsettled: false,
         };
         self.machines.insert(who.to_owned(), machine);
     }
 
     /// The agent, from what is on the disk if it does not run, and what it is told of its login.
     fn start(&mut self, who: &str, link: u64, session_key: SessionKey) {
+        self.boot(who);
+        self.log_on(who, link, session_key);
+    }
+
+    /// The agent, from what is on the disk, unless it runs.
+    pub(crate) fn boot(&mut self, who: &str) {
         let rng = Rng::from_seed(self.rng.secret());
         let server_pin = self.pin.to_string();
         let machine = self.machine(who);
-        let Disk { seed, vault_key, queue, .. } = &machine.disk;
+        let Disk { queue, conversations, .. } = &machine.disk;
+        let Keys { seed, vault_key, .. } = &machine.keys;
         let start = Start {
             name: machine.name.clone(),
             identity: Identity::from_seed(seed.duplicate()),
             vault_key: VaultKey::from_secret(vault_key.duplicate()),
             server_pin,
             remembered: machine.disk.remembered(),
+            conversations: conversations.clone().into_iter().collect(),
             queue: queue.clone(),
             rng,
         };
         machine.node.get_or_insert_with(|| Node::new(start));
+    }
+
+    /// The agent is told that it is logged in.
+    fn log_on(&mut self, who: &str, link: u64, session_key: SessionKey) {
+        let machine = self.machine(who);
         machine.link = Some(link);
         machine.session_key = Some(session_key);
         machine.heard.clear();
         machine.said.clear();
         self.feed(who, Input::ServerUp);
+    }
+
+    /// The agent of `who` dials the server to continue its session.
+    pub(crate) fn dial_back(&mut self, who: &str) {
+        let address = self.machine(who).address;
+        let (link, binding) = self.dial_server(address);
+        let Keys { device, session, .. } = &self.machines[who].keys;
+        let session = *session;
+        let signature = binding.sign_resumption(device, &session);
+        self.send_on(link, &Request::Resume { session, signature });
+        self.machine(who).resuming = Some((link, binding.session_key(&session, None)));
+    }
+
+    /// The server has said something to an agent that is continuing its session.
+    pub(super) fn resumption_heard(&mut self, who: &str, delivery: &Delivery) {
+        let Some((link, key)) = self.machine(who).resuming.take() else { return };
+        let Delivery::Frame(body) = delivery else { return };
+        match wire::decode(body) {
+            Ok(Reply::Welcome { .. }) => self.log_on(who, link, key),
+            Ok(Reply::Refused { why: Refusal::AuthFailed, .. }) => self.end(who),
+            _ => {}
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use super::{
+    disk::{Disk, Platter},
+    driver::Crash,
+};
 use crate::{
     crypto::{secret::Secret, sign::SignKey},
-    id::MessageId,
     knock::KnockKey,
     login::SessionKey,
     name::Name,
-    node::{Change, Event, Node, QueuedText, Remembered},
+    node::{Event, Node},
     ticket::AttemptId,
-    vault::Contact,
     wire::server::{Door, SessionId},
 };
 
@@ -20,6 +22,7 @@ pub(crate) struct Machine {
     pub(crate) address: SocketAddr,
     /// The agent, while it runs.
     pub(crate) node: Option<Node>,
+    pub(crate) keys: Keys,
     pub(crate) disk: Disk,
     /// The connection to the server.
     pub(crate) link: Option<u64>,
@@ -36,6 +39,38 @@ pub(crate) struct Machine {
     pub(crate) dials: BTreeMap<AttemptId, Door>,
     /// After how many more outputs the agent dies.
     pub(crate) crash_after: Option<usize>,
+    /// And how.
+    pub(crate) crash: Crash,
+    pub(crate) driver: Driver,
+    /// What of the disk would survive a power cut, under any driver but the eager one.
+    pub(crate) platter: Platter,
+    /// Whether the disk takes nothing more.
+    pub(crate) full: bool,
+    /// The connection on which the session is being continued, and its key.
+    pub(crate) resuming: Option<(u64, SessionKey)>,
+    /// Whether the server has ended the session, so that only a password helps.
+    pub(crate) ended: bool,
+    /// Whether the node has taken something in and has not been asked what is to be done.
+    pub(super) unsettled: bool,
+}
+
+impl Machine {
+    /// Whether everything that the node has asked for is done.
+    pub(crate) const fn is_settled(&self) -> bool {
+        !self.unsettled
+    }
+}
+
+/// How the outputs of a node are carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Driver {
+    /// At once, one by one.
+    Eager,
+    /// Some time later, one by one, each store flushed for itself.
+    Ordered,
+    /// Some time later, everything that has gathered together: all stores in one transaction, then the
+    /// rest. As the agent that ships does it.
+    Batching,
 }
 
 #[derive(Debug)]
@@ -44,62 +79,11 @@ pub(crate) struct OpenDoor {
     pub(crate) knock: KnockKey,
 }
 
-/// What survives the agent.
+/// What a machine has of its account, once and for all or from its last login.
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub(crate) struct Keys {
     pub(crate) seed: Secret<32>,
     pub(crate) vault_key: Secret<32>,
     pub(crate) device: SignKey,
     pub(crate) session: SessionId,
-    pub(crate) contacts: BTreeMap<Name, Contact>,
-    pub(crate) vault: (u64, bool),
-    pub(crate) queue: Vec<(Name, QueuedText)>,
-    pub(crate) received: Vec<(Name, MessageId, String)>,
-    pub(crate) delivered: Vec<MessageId>,
-}
-
-impl Disk {
-    pub(crate) fn remembered(&self) -> Remembered {
-        let (vault_counter, vault_dirty) = self.vault;
-        let contacts = self.contacts.values().cloned().collect();
-        Remembered { contacts, vault_counter, vault_dirty }
-    }
-
-    pub(crate) fn remember(&mut self, remembered: Remembered) {
-        let Remembered { contacts, vault_counter, vault_dirty } = remembered;
-        let by_name = |contact: Contact| (contact.name.clone(), contact);
-        self.contacts = contacts.into_iter().map(by_name).collect();
-        self.vault = (vault_counter, vault_dirty);
-    }
-
-    pub(crate) fn store(&mut self, change: Change) {
-        match change {
-            Change::Cancelled { to, id } => self.dequeue(&to, id),
-            Change::Contact(contact) => {
-                self.contacts.insert(contact.name.clone(), contact);
-            }
-            Change::ContactGone(name) => {
-                self.contacts.remove(&name);
-            }
-            Change::Delivered { to, id } => {
-                self.dequeue(&to, id);
-                self.delivered.push(id);
-            }
-            Change::Queued { to, text } => {
-                if !self.queue.iter().any(|(_, queued)| queued.id == text.id) {
-                    self.queue.push((to, text));
-                }
-            }
-            Change::Received { from, id, text, .. } => {
-                if !self.received.iter().any(|(sender, known, _)| (sender, *known) == (&from, id)) {
-                    self.received.push((from, id, text));
-                }
-            }
-            Change::Vault { counter, dirty } => self.vault = (counter, dirty),
-        }
-    }
-
-    fn dequeue(&mut self, to: &Name, id: MessageId) {
-        self.queue.retain(|(name, text)| name != to || text.id != id);
-    }
 }

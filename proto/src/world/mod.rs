@@ -1,31 +1,35 @@
 //! A world in memory for tests: one server, people's machines and the network between them, everything
 //! drawn from one seed. The protocol's machines in it are the real ones.
 
+mod deliveries;
+mod disk;
+mod driver;
 mod login;
 mod machine;
 mod network;
 mod storage;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     crypto::{rng::Rng, secret::Secret},
-    directory::{self, Outcome, Revision, Session, Settings, Signal, Task},
+    directory::{self, Revision, Session, Settings},
     id::MessageId,
+    identity::{Identity, PublicIdentity},
+    message::{Body, Message},
     name::{Name, ServerPin},
-    node::{Conn, Event, Input, Node, Refused, RequestId},
+    node::{Change, Conn, Event, Input, Node, Refused, RequestId},
     ticket::AttemptId,
     time::{Time, UnixTime},
     wire::{
         self,
-        server::{Candidate, Reply, Request, SessionId, Withdrawal},
+        server::{Reply, Request, SessionId, Withdrawal},
     },
 };
-pub(crate) use machine::Machine;
+use deliveries::{Channel, Delivery, Queue};
+pub(crate) use disk::{Said, Shows};
+pub(crate) use driver::Crash;
+pub(crate) use machine::{Driver, Machine};
 use network::End;
 pub(crate) use storage::Storage;
 
@@ -49,45 +53,49 @@ pub(crate) struct World {
     pub(crate) routed: Vec<Name>,
     /// Whether packets between peers arrive.
     pub(crate) direct: bool,
+    /// How long things take at most; without it, everything arrives at once.
+    pub(crate) longest_delay: Option<Duration>,
+    /// Whether nobody answers at the server's address.
+    pub(crate) server_gone: bool,
+    /// Everything that has happened since somebody last looked, if somebody does.
+    pub(crate) watched: Option<Vec<Happened>>,
+    /// What has happened in words, if somebody wants to read it.
+    pub(crate) trace: Option<Vec<String>>,
     pin: ServerPin,
     rng: Rng,
     machines: BTreeMap<String, Machine>,
     sessions: BTreeMap<u64, Session>,
     bound: BTreeMap<Name, (u64, SessionId, Revision)>,
     ends: BTreeMap<Conn, End>,
-    channels: BTreeMap<Channel, VecDeque<Delivery>>,
+    channels: BTreeMap<Channel, Queue>,
+    /// Until when dials from one machine to another fail.
+    blocked: BTreeMap<(String, String), Time>,
     next: u64,
 }
 
-/// What arrives in order; between channels there is none.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Channel {
-    Doors(String),
-    Down(u64),
-    Peer(Conn),
-    Signals(u64),
-    Storage(u64),
-    Up(u64),
-}
-
+/// What somebody who watches the world has to know of it.
 #[derive(Debug)]
-enum Delivery {
-    Closed,
-    DoorOpened {
-        attempt: AttemptId,
-        certificate: [u8; 32],
-    },
-    Frame(Vec<u8>),
-    Outcome(Outcome),
-    PeerConnected {
-        attempt: AttemptId,
-        exporter: [u8; 32],
-        certificate: [u8; 32],
-        remote: SocketAddr,
-    },
-    Signal(Box<Signal>),
-    Task(Task),
-    Unrouted(AttemptId),
+pub(crate) enum Happened {
+    /// The server has told a machine that somebody asks for it, or has lied.
+    Asked { who: String, attempt: AttemptId, caller: Name },
+    /// An agent has died, or forgotten what its disk did not take.
+    Crashed { who: String },
+    /// A machine dials another.
+    Dialled { who: String, attempt: AttemptId },
+    /// A direct connection is closed for one end, by it or by the network.
+    PeerGone { conn: Conn },
+    /// A machine sends something to a peer.
+    SaidToPeer { who: String, conn: Conn },
+    /// A machine sends something to the server.
+    SaidToServer { who: String, request: Box<Request> },
+    /// The server shows somebody, with their presence or address, to another.
+    Shown { from: Name, to: Name },
+    /// A transaction.
+    Stored { who: String, changes: Vec<Change> },
+    /// A machine's person or programs are told something.
+    Told { who: String, event: Event },
+    /// A frame that a node had sent has ended the path of the node that it was for.
+    Unheard { who: String, conn: Conn },
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -96,7 +104,11 @@ pub(crate) fn name(text: &str) -> Name {
 
 impl World {
     pub(crate) fn new(seed: u8) -> Self {
-        let mut rng = Rng::from_seed(Secret::new([seed; 32]));
+        Self::seeded([seed; 32])
+    }
+
+    pub(crate) fn seeded(seed: [u8; 32]) -> Self {
+        let mut rng = Rng::from_seed(Secret::new(seed));
         Self {
             now: Time::ZERO,
             storage: Storage::new(Rng::from_seed(rng.secret())),
@@ -106,13 +118,18 @@ impl World {
             unheard: Vec::new(),
             routed: Vec::new(),
             direct: true,
-            pin: ServerPin::of_hash(&[seed; 32]),
+            longest_delay: None,
+            server_gone: false,
+            watched: None,
+            trace: None,
+            pin: ServerPin::of_hash(&seed),
             rng,
             machines: BTreeMap::new(),
             sessions: BTreeMap::new(),
             bound: BTreeMap::new(),
             ends: BTreeMap::new(),
             channels: BTreeMap::new(),
+            blocked: BTreeMap::new(),
             next: 0,
         }
     }
@@ -135,6 +152,10 @@ impl World {
 
     pub(crate) fn machine(&mut self, who: &str) -> &mut Machine {
         self.machines.get_mut(who).unwrap()
+    }
+
+    pub(crate) const fn machines(&self) -> &BTreeMap<String, Machine> {
+        &self.machines
     }
 
     pub(crate) fn node(&mut self, who: &str) -> &mut Node {
@@ -173,38 +194,34 @@ impl World {
         self.now = end;
     }
 
-    /// Goes on to the next deadline, if there is one until `end`.
-    fn tick(&mut self, end: Option<Time>) -> bool {
-        let of_node = |machine: &Machine| machine.node.as_ref().and_then(Node::deadline);
-        let nodes = self.machines.values().filter_map(of_node);
-        let next = nodes.chain(self.sessions.values().filter_map(Session::deadline)).min();
+    /// Goes on to the next moment at which something happens by itself, if there is one until `end`.
+    pub(crate) fn tick(&mut self, end: Option<Time>) -> bool {
+        let nodes = self.machines.values().filter_map(Self::deadline_of);
+        // Whatever a session waits for comes before its deadline.
+        let idle = self.sessions.iter().filter(|(link, _)| !self.is_busy(**link));
+        let sessions = idle.filter_map(|(_, session)| session.deadline());
+        let next = nodes.chain(sessions).chain(self.next_arrival()).min();
         let Some(next) = next.filter(|next| end.is_none_or(|end| *next <= end)) else {
             return false;
         };
         let now = next.max(self.now);
         self.now = now;
         let due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= now);
-        let late = self.sessions.iter().filter(|(_, session)| due(session.deadline()));
+        let late = self
+            .sessions
+            .iter()
+            .filter(|(link, session)| due(session.deadline()) && !self.is_busy(**link));
         for link in late.map(|(link, _)| *link).collect::<Vec<_>>() {
             self.serve(link, directory::Input::Timeout);
         }
-        let late = self.machines.iter().filter(|(_, machine)| due(of_node(machine)));
+        let late = self.machines.iter().filter(|(_, machine)| due(Self::deadline_of(machine)));
         for who in late.map(|(who, _)| who.clone()).collect::<Vec<_>>() {
             self.feed(&who, Input::Timeout);
             // A deadline that stays in the past would keep a real driver spinning.
-            let next = of_node(self.machine(&who));
+            let next = Self::deadline_of(self.machine(&who));
             assert!(next.is_none_or(|next| next > now), "{who} has not seen to its deadline");
         }
         true
-    }
-
-    /// Gives a node something, and does what it asks for.
-    pub(crate) fn feed(&mut self, who: &str, input: Input<'_>) {
-        let now = self.now;
-        if let Some(node) = self.machine(who).node.as_mut() {
-            node.handle(now, input);
-            self.settle(who);
-        }
     }
 
     /// A command of the person, carried through. The answer is the request's, if there was one.
@@ -240,12 +257,18 @@ impl World {
         whom: &str,
         how: Withdrawal,
     ) -> Result<(), Refused> {
-        self.command(who, |node| node.withdraw(&name(whom), how))
+        let now = self.now;
+        self.command(who, |node| node.withdraw(now, &name(whom), how))
     }
 
     pub(crate) fn befriend(&mut self, a: &str, b: &str) {
         assert_eq!(self.add(a, b), Ok(()));
         assert_eq!(self.accept(b, a), Ok(()));
+    }
+
+    /// The identity of whoever uses a machine.
+    pub(crate) fn identity(&mut self, who: &str) -> PublicIdentity {
+        Identity::from_seed(self.machine(who).keys.seed.duplicate()).public()
     }
 
     /// Queues a text, and lets happen what can.
@@ -259,14 +282,19 @@ impl World {
     pub(crate) fn write(&mut self, who: &str, whom: &str, text: &str) -> MessageId {
         let now = self.now;
         let sent_at = UnixTime::from_millis(1_000);
-        let id = self.node(who).send(now, sent_at, &name(whom), None, text.to_owned()).unwrap();
+        let body = Body::text(text.to_owned());
+        let id = self.node(who).send(now, sent_at, &name(whom), None, body).unwrap();
         self.settle(who);
         id
     }
 
     /// What is on somebody's disk, in the order it came.
     pub(crate) fn texts(&mut self, who: &str) -> Vec<String> {
-        self.machine(who).disk.received.iter().map(|(_, _, text)| text.clone()).collect()
+        let text = |(_, message): &(Name, Message)| match &message.body {
+            Body::Text(text) => Some(text.text.clone()),
+            _ => None,
+        };
+        self.machine(who).disk.received.iter().filter_map(text).collect()
     }
 
     /// How often something has happened to somebody.
@@ -290,9 +318,7 @@ impl World {
 
     /// Lets a lying server say something.
     pub(crate) fn server_says(&mut self, who: &str, reply: &Reply) {
-        let body = wire::encode(reply);
-        self.machine(who).heard.push(body.clone());
-        self.feed(who, Input::ServerFrame(&body));
+        self.hear(who, &wire::encode(reply));
         self.run();
     }
 
@@ -306,25 +332,6 @@ impl World {
     /// Says something on a connection to the server, which hears it some time later.
     pub(crate) fn send_on(&mut self, link: u64, request: &Request) {
         self.push(Channel::Up(link), Delivery::Frame(wire::encode(request)));
-    }
-
-    /// The agent dies, and with it every connection.
-    pub(crate) fn kill(&mut self, who: &str) {
-        self.machine(who).node = None;
-        self.machine(who).crash_after = None;
-        self.machine(who).doors.clear();
-        self.machine(who).dials.clear();
-        self.disconnect(who);
-        let own = self.ends.iter().filter(|(_, end)| end.machine == who).map(|(conn, _)| *conn);
-        for conn in own.collect::<Vec<_>>() {
-            self.close(conn);
-        }
-    }
-
-    /// The agent dies without a packet: peers go on as if it were there.
-    pub(crate) fn vanish(&mut self, who: &str) {
-        self.ends.retain(|_, end| end.machine != who);
-        self.kill(who);
     }
 
     /// The connection to the server breaks.
@@ -347,8 +354,35 @@ impl World {
         self.disconnect(who);
     }
 
-    fn push(&mut self, channel: Channel, delivery: Delivery) {
-        self.channels.entry(channel).or_default().push_back(delivery);
+    /// Nothing goes wrong any more.
+    pub(crate) fn clear_skies(&mut self) {
+        (self.direct, self.man_in_the_middle, self.server_gone) = (true, false, false);
+        self.storage.full = false;
+        self.lie = None;
+        self.longest_delay = Some(Duration::from_millis(100));
+        self.blocked.clear();
+        for machine in self.machines.values_mut() {
+            (machine.full, machine.crash_after) = (false, None);
+        }
+    }
+
+    /// Puts something into the trace, if there is one.
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let now = Time::ZERO.until(self.now);
+            trace.push(format!("{:>10.3} {}", now.as_secs_f64(), what()));
+        }
+    }
+
+    /// A number that depends on everything that chance has decided so far.
+    pub(crate) fn fingerprint(&mut self) -> u64 {
+        u64::from_le_bytes(self.rng.bytes())
+    }
+
+    fn happened(&mut self, what: impl FnOnce() -> Happened) {
+        if let Some(watched) = &mut self.watched {
+            watched.push(what());
+        }
     }
 
     fn number(&mut self) -> u64 {
@@ -360,96 +394,7 @@ impl World {
         u32::from_le_bytes(self.rng.bytes()) as usize % count
     }
 
-    /// One delivery, or one dial that finds its door; false if there is none.
-    fn step(&mut self) -> bool {
-        self.channels.retain(|_, queue| !queue.is_empty());
-        let dials = self.answered_dials();
-        let waits = |channel: &&Channel| match channel {
-            Channel::Signals(link) | Channel::Up(link) => self.is_busy(*link),
-            _ => false,
-        };
-        let channels: Vec<_> =
-            self.channels.keys().filter(|channel| !waits(channel)).cloned().collect();
-        let count = channels.len() + dials.len();
-        if count == 0 {
-            return false;
-        }
-        let at = self.pick(count);
-        match channels.get(at) {
-            Some(channel) => self.deliver_next(channel),
-            None => self.connect(&dials[at - channels.len()]),
-        }
-        true
-    }
-
-    /// Whether a session waits for the storage: nothing else reaches it until it has its answer.
-    fn is_busy(&self, link: u64) -> bool {
-        self.channels.get(&Channel::Storage(link)).is_some_and(|queue| !queue.is_empty())
-    }
-
-    fn deliver_next(&mut self, channel: &Channel) {
-        if let Some(delivery) = self.channels.get_mut(channel).and_then(VecDeque::pop_front) {
-            self.deliver(channel, delivery);
-        }
-    }
-
-    fn deliver(&mut self, channel: &Channel, delivery: Delivery) {
-        match (channel, delivery) {
-            (Channel::Doors(who), Delivery::DoorOpened { attempt, certificate }) => {
-                let candidates = vec![Candidate(self.machine(who).address)];
-                self.feed(who, Input::DoorOpened { attempt, certificate, candidates });
-            }
-            (Channel::Down(link), delivery) => self.deliver_down(*link, delivery),
-            (Channel::Peer(conn), delivery) => self.deliver_to_peer(*conn, delivery),
-            (Channel::Signals(link), Delivery::Signal(signal)) => {
-                self.serve(*link, directory::Input::Signal(signal));
-            }
-            (Channel::Signals(link), Delivery::Unrouted(attempt)) => {
-                self.serve(*link, directory::Input::Unrouted(attempt));
-            }
-            // The answer takes its time: others may do something in between.
-            (Channel::Storage(_), Delivery::Task(task)) => {
-                let outcome = self.storage.perform(task);
-                self.push(channel.clone(), Delivery::Outcome(outcome));
-            }
-            (Channel::Storage(link), Delivery::Outcome(outcome)) => {
-                self.serve(*link, directory::Input::Performed(outcome));
-            }
-            (Channel::Up(link), Delivery::Frame(body)) => {
-                self.serve(*link, directory::Input::Frame(&body));
-            }
-            (Channel::Up(link), Delivery::Closed) => {
-                self.serve(*link, directory::Input::Closed);
-            }
-            (channel, delivery) => panic!("{delivery:?} on {channel:?}"),
-        }
-    }
-
-    fn deliver_down(&mut self, link: u64, delivery: Delivery) {
-        let on_link = |(_, machine): &(&String, &Machine)| machine.link == Some(link);
-        let Some(who) = self.machines.iter().find(on_link).map(|(who, _)| who.clone()) else {
-            if let Delivery::Frame(body) = delivery {
-                self.unheard.push(wire::decode(&body).unwrap());
-            }
-            return;
-        };
-        match delivery {
-            Delivery::Frame(body) => {
-                let mut bodies = vec![body];
-                if let Some(mut lie) = self.lie.take() {
-                    let replies = lie(&who, wire::decode(&bodies[0]).unwrap());
-                    bodies = replies.iter().map(wire::encode).collect();
-                    self.lie = Some(lie);
-                }
-                for body in bodies {
-                    self.machine(&who).heard.push(body.clone());
-                    self.feed(&who, Input::ServerFrame(&body));
-                }
-            }
-            _ => {
-                self.machine(&who).link = None;
-                self.feed(&who, Input::ServerDown);
-            }
-        }
+    fn pick_u64(&mut self, count: u64) -> u64 {
+        u64::from_le_bytes(self.rng.bytes()) % count
     }
 }

@@ -1,14 +1,17 @@
-//! What the world does for the machines in it: carries frames, opens doors, dials, and routes signals.
+//! What the world does for the machines in it: connects them, breaks their connections, and routes the
+//! server's signals.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
-use super::{Channel, Delivery, World, machine::OpenDoor};
+use super::{Channel, Delivery, Happened, World};
 use crate::{
     directory::{self, Revision, Signal},
+    identity::Entry,
     knock::KnockKey,
     name::Name,
-    node::{Conn, Input, Output},
+    node::Conn,
     ticket::AttemptId,
+    time::Time,
     wire::server::SessionId,
 };
 
@@ -16,10 +19,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) machine: String,
-    other: Conn,
+    pub(super) other: Conn,
     attempt: AttemptId,
     dialler: bool,
-    open: bool,
+    pub(super) open: bool,
+    /// Whether this end has closed it, or somebody sits in the middle of it.
+    pub(super) spoilt: bool,
 }
 
 /// A dial that has found its door.
@@ -42,7 +47,8 @@ impl World {
                     self.bind(link, name, session, revision);
                 }
                 directory::Output::Close => {
-                    self.sessions.remove(&link);
+                    let mut session = self.sessions.remove(&link).unwrap();
+                    assert!(session.poll().is_none(), "the server goes on after the end");
                     self.push(Channel::Down(link), Delivery::Closed);
                 }
                 directory::Output::Perform(task) => {
@@ -82,65 +88,18 @@ impl World {
         match (self.bound.get(to).copied(), &*signal) {
             (Some((link, ..)), _) => {
                 self.routed.push(to.clone());
+                if let Signal::Online { from, .. }
+                | Signal::Ask { caller: Entry { name: from, .. }, .. } = &*signal
+                {
+                    let (from, to) = (from.clone(), to.clone());
+                    self.happened(|| Happened::Shown { from, to });
+                }
                 self.push(Channel::Signals(link), Delivery::Signal(signal));
             }
             (None, Signal::Ask { attempt, .. }) => {
                 self.push(Channel::Signals(from), Delivery::Unrouted(*attempt));
             }
             (None, _) => {}
-        }
-    }
-
-    /// Does everything that a node asks for, or dies on the way.
-    pub(crate) fn settle(&mut self, who: &str) {
-        while let Some(output) = self.machine(who).node.as_mut().and_then(crate::node::Node::poll) {
-            match &mut self.machine(who).crash_after {
-                Some(0) => return self.kill(who),
-                Some(left) => *left -= 1,
-                None => {}
-            }
-            self.perform(who, output);
-        }
-    }
-
-    fn perform(&mut self, who: &str, output: Output) {
-        match output {
-            Output::CloseDoor { attempt, keep } => {
-                self.machine(who).doors.remove(&attempt);
-                self.machine(who).dials.remove(&attempt);
-                let of_attempt = |(conn, end): (&Conn, &End)| {
-                    let own = end.machine == who && end.attempt == attempt;
-                    (own && Some(*conn) != keep).then_some(*conn)
-                };
-                for conn in self.ends.iter().filter_map(of_attempt).collect::<Vec<_>>() {
-                    self.close(conn);
-                }
-            }
-            Output::ClosePeer(conn) => self.close(conn),
-            Output::Dial { attempt, door } => {
-                self.machine(who).dials.insert(attempt, door);
-            }
-            Output::Event(event) => self.machine(who).events.push(event),
-            Output::OpenDoor { attempt, knock } => {
-                let certificate = self.rng.bytes();
-                self.machine(who).doors.insert(attempt, OpenDoor { certificate, knock });
-                let opened = Delivery::DoorOpened { attempt, certificate };
-                self.push(Channel::Doors(who.to_owned()), opened);
-            }
-            Output::SendPeer { conn, frame } => {
-                self.machine(who).frames.push(frame.clone());
-                let open = self.ends.get(&conn).filter(|end| end.open).map(|end| end.other);
-                if let Some(other) = open {
-                    self.push(Channel::Peer(other), Delivery::Frame(frame));
-                }
-            }
-            Output::SendServer(body) => {
-                self.machine(who).said.push(body.clone());
-                if let Some(link) = self.machine(who).link {
-                    self.push(Channel::Up(link), Delivery::Frame(body));
-                }
-            }
-            Output::Store(change) => self.machine(who).disk.store(change),
         }
     }
 
@@ -157,14 +116,15 @@ impl World {
                 if self.ends.values().any(dialled) {
                     continue;
                 }
-                let knock = KnockKey(door.knock.duplicate()).knock(&mut self.rng);
                 for (acceptor, other) in &self.machines {
+                    let Some(open) = other.doors.get(attempt) else { continue };
                     let found =
                         door.candidates.iter().any(|candidate| candidate.0 == other.address);
-                    let lets_in = other.doors.get(attempt).is_some_and(|open| {
-                        open.knock.admits(&knock) && open.certificate == door.certificate
-                    });
-                    if found && lets_in && acceptor != dialler {
+                    if !found || acceptor == dialler || self.is_blocked(dialler, acceptor) {
+                        continue;
+                    }
+                    let knock = KnockKey(door.knock.duplicate()).knock(&mut self.rng);
+                    if open.knock.admits(&knock) && open.certificate == door.certificate {
                         let (dialler, acceptor) = (dialler.clone(), acceptor.clone());
                         answered.push(Answered { dialler, acceptor, attempt: *attempt });
                     }
@@ -172,6 +132,16 @@ impl World {
             }
         }
         answered
+    }
+
+    /// Dials from one machine to another fail until then.
+    pub(crate) fn block(&mut self, from: &str, to: &str, until: Time) {
+        self.blocked.insert((from.to_owned(), to.to_owned()), until);
+    }
+
+    fn is_blocked(&self, from: &str, to: &str) -> bool {
+        let until = self.blocked.get(&(from.to_owned(), to.to_owned()));
+        until.is_some_and(|until| *until > self.now)
     }
 
     pub(super) fn connect(&mut self, answered: &Answered) {
@@ -189,6 +159,7 @@ impl World {
                 attempt: *attempt,
                 dialler: own == dialler,
                 open: true,
+                spoilt: self.man_in_the_middle,
             };
             self.ends.insert(conn, end);
             let certificate = self.machines[whose].doors[attempt].certificate;
@@ -199,20 +170,14 @@ impl World {
         }
     }
 
-    pub(super) fn deliver_to_peer(&mut self, conn: Conn, delivery: Delivery) {
-        let Some(end) = self.ends.get_mut(&conn).filter(|end| end.open) else { return };
-        let who = end.machine.clone();
-        match delivery {
-            Delivery::Frame(frame) => self.feed(&who, Input::PeerFrame { conn, frame: &frame }),
-            Delivery::PeerConnected { attempt, exporter, certificate, remote } => {
-                let connected =
-                    Input::PeerConnected { conn, attempt, exporter, certificate, remote };
-                self.feed(&who, connected);
-            }
-            _ => {
-                end.open = false;
-                self.feed(&who, Input::PeerClosed(conn));
-            }
+    /// Closes what an attempt has led to, but for one connection.
+    pub(super) fn close_attempt(&mut self, who: &str, attempt: AttemptId, keep: Option<Conn>) {
+        let of_attempt = |(conn, end): (&Conn, &End)| {
+            let own = end.machine == who && end.attempt == attempt;
+            (own && Some(*conn) != keep).then_some(*conn)
+        };
+        for conn in self.ends.iter().filter_map(of_attempt).collect::<Vec<_>>() {
+            self.close(conn);
         }
     }
 
@@ -221,8 +186,9 @@ impl World {
     pub(super) fn close(&mut self, conn: Conn) {
         let Some(end) = self.ends.get_mut(&conn).filter(|end| end.open) else { return };
         let other = end.other;
+        end.spoilt = true;
         if self.pick(2) == 0 {
-            self.channels.insert(Channel::Peer(conn), [Delivery::Closed].into());
+            self.channels.insert(Channel::Peer(conn), [(self.now, Delivery::Closed)].into());
         } else {
             self.channels.remove(&Channel::Peer(conn));
             self.ends.entry(conn).and_modify(|end| end.open = false);
@@ -235,8 +201,73 @@ impl World {
         let own = self.ends.iter().filter(|(_, end)| end.machine == who && end.open);
         for (conn, other) in own.map(|(conn, end)| (*conn, end.other)).collect::<Vec<_>>() {
             for conn in [conn, other] {
-                self.channels.insert(Channel::Peer(conn), [Delivery::Closed].into());
+                self.channels.insert(Channel::Peer(conn), [(self.now, Delivery::Closed)].into());
             }
+        }
+    }
+
+    /// One direct connection breaks: each end gets some of what was under way to it, in order, and notices
+    /// some time later.
+    pub(crate) fn break_path(&mut self, at: usize, longest: Duration) {
+        let open = self.ends.iter().filter(|(_, end)| end.open);
+        let open: Vec<_> = open.map(|(conn, end)| (*conn, end.other)).collect();
+        let Some((conn, other)) = open.get(at.checked_rem(open.len()).unwrap_or(0)) else { return };
+        for conn in [*conn, *other] {
+            let under_way = self.channels.get(&Channel::Peer(conn)).map_or(0, VecDeque::len);
+            let arrives = self.pick(under_way + 1);
+            let millis = u64::try_from(longest.as_millis()).unwrap();
+            let noticed = self.now + Duration::from_millis(self.pick_u64(millis + 1));
+            let queue = self.channels.entry(Channel::Peer(conn)).or_default();
+            queue.truncate(arrives);
+            queue.push_back((noticed, Delivery::Closed));
+        }
+    }
+
+    /// Whatever is under way on one channel waits until then.
+    pub(crate) fn stall(&mut self, at: usize, until: Time) {
+        let count = self.channels.len();
+        let Some((_, queue)) = self.channels.iter_mut().nth(at.checked_rem(count).unwrap_or(0))
+        else {
+            return;
+        };
+        if let Some((due, _)) = queue.front_mut() {
+            *due = until.max(*due);
+        }
+    }
+
+    /// The server is gone, with every session it had: of what it has said, some arrives. What it was about
+    /// to store may be stored, and nobody hears of it.
+    pub(crate) fn lose_server(&mut self) {
+        self.server_gone = true;
+        self.bound.clear();
+        self.sessions.clear();
+        let channels: Vec<_> = self.channels.keys().cloned().collect();
+        for channel in channels {
+            match channel {
+                Channel::Storage(_) => {
+                    let queue = self.channels.remove(&channel);
+                    for (_, delivery) in queue.into_iter().flatten() {
+                        if let Delivery::Task(task) = delivery
+                            && self.pick(2) == 0
+                        {
+                            let _ = self.storage.perform(task);
+                        }
+                    }
+                }
+                Channel::Signals(_) | Channel::Up(_) => {
+                    self.channels.remove(&channel);
+                }
+                Channel::Doors(_) | Channel::Down(_) | Channel::Peer(_) => {}
+            }
+        }
+        let links = self.machines.values().flat_map(|machine| {
+            machine.link.into_iter().chain(machine.resuming.as_ref().map(|(link, _)| *link))
+        });
+        for link in links.collect::<Vec<_>>() {
+            let under_way = self.channels.get(&Channel::Down(link)).map_or(0, VecDeque::len);
+            let arrives = self.pick(under_way + 1);
+            self.channels.entry(Channel::Down(link)).or_default().truncate(arrives);
+            self.push(Channel::Down(link), Delivery::Closed);
         }
     }
 
@@ -247,6 +278,43 @@ impl World {
             self.push(Channel::Peer(other), Delivery::Frame(frame.to_vec()));
         }
         self.run();
+    }
+
+    /// The machine at the other end of a connection, if both ends stand and nobody sits in the middle.
+    pub(crate) fn unspoilt(&self, conn: Conn) -> Option<&str> {
+        let end = self.ends.get(&conn).filter(|end| !end.spoilt)?;
+        let other = self.ends.get(&end.other).filter(|end| !end.spoilt)?;
+        Some(&other.machine)
+    }
+
+    /// Somebody says something on a connection, in place of the node at `conn`.
+    pub(crate) fn inject(&mut self, conn: Conn, frame: &[u8]) {
+        if let Some(other) = self.ends.get(&conn).filter(|end| end.open).map(|end| end.other) {
+            self.push(Channel::Peer(other), Delivery::Injected(frame.to_vec()));
+        }
+    }
+
+    /// Tries a frame that is under way on its session, with one bit of it flipped: on which machine, and
+    /// whether it has opened.
+    pub(crate) fn forge(&mut self, at: usize, bit: usize) -> Option<(String, bool)> {
+        let under_way = self.channels.iter().filter_map(|(channel, queue)| match channel {
+            Channel::Peer(conn) => Some((*conn, &queue.front()?.1)),
+            _ => None,
+        });
+        let frames: Vec<_> = under_way
+            .filter_map(|(conn, delivery)| match delivery {
+                Delivery::Frame(frame) => Some((conn, frame)),
+                _ => None,
+            })
+            .collect();
+        let (conn, frame) = frames.get(at.checked_rem(frames.len())?)?;
+        let (conn, mut frame) = (*conn, (*frame).clone());
+        let bit = bit % (frame.len() * 8);
+        frame[bit / 8] ^= 1 << (bit % 8);
+        let who = self.ends.get(&conn)?.machine.clone();
+        let now = self.now;
+        let opened = self.machine(&who).node.as_mut()?.opens(now, conn, &frame);
+        Some((who, opened))
     }
 
     /// How many direct connections somebody has.

@@ -19,7 +19,7 @@ use hither_tests::{
 
 /// A server, somebody with a real agent, and mallory, who is a contact and whose agent is made by
 /// hand.
-fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entry) {
+pub(crate) fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entry) {
     let server = lab.server();
     let [person] = lab.people(&server, [name]);
     let mut mallory = Account::new("mallory").registers(&server);
@@ -28,13 +28,13 @@ fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entry) {
 }
 
 /// Randomness.
-fn rng() -> Rng {
+pub(crate) fn rng() -> Rng {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).expect("randomness");
     Rng::from_seed(Secret::new(seed))
 }
 
-/// The id of a text.
-fn id(number: u8) -> MessageId {
+/// The id of a message.
+pub(crate) fn id(number: u8) -> MessageId {
     MessageId([number; 16])
 }

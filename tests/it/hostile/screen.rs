@@ -1,6 +1,9 @@
 //! Nothing that a contact writes reaches a terminal raw, and all of it reaches programs.
 
-use hither_proto::wire::peer::{Content, Text};
+use hither_proto::{
+    message::{Body, Message},
+    wire::peer::Content,
+};
 use hither_tests::lab::Lab;
 
 use super::{befriended, id, rng};
@@ -51,8 +54,8 @@ fn whatever_clock_a_contact_claims_to_have_the_text_is_shown() {
     path.greets();
     let clocks = [0, 1 << 47, 253_402_300_800_000, i64::MAX as u64, u64::MAX];
     for (number, sent_at) in (0..).zip(clocks) {
-        let text = format!("at {sent_at}");
-        path.says(&Content::Text(Text { id: id(number), sent_at, text }));
+        let body = Body::text(format!("at {sent_at}"));
+        path.says(&Content::Message(Message { id: id(number), sent_at, seen: None, body }));
         path.hears_receipt_of(id(number));
     }
     let texts = clocks.map(|clock| format!("at {clock}"));

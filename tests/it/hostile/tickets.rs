@@ -6,6 +6,7 @@ use hither_proto::{
     handshake::{Agreed, Prologue, hear, initiate},
     identity::Identity,
     knock::KnockKey,
+    message::Body,
     ticket::AttemptId,
     wire::{
         self,
@@ -15,7 +16,7 @@ use hither_proto::{
 };
 use hither_tests::{
     lab::{Lab, until_true},
-    rogue::{Account, Dialled, Path, ThrowAway},
+    rogue::{Account, Dialled, Path, Session, ThrowAway},
     search::holds,
     wire::Forwarder,
 };
@@ -129,14 +130,13 @@ fn whoever_holds_a_ticket_without_the_identity_gets_no_text() {
     call.dials_as(&mut rng(), &ThrowAway::new()).hears_nothing();
     // With mallory's certificate and its key, too: the caller speaks, and it is noise.
     let mut stolen = call.dials_as(&mut rng(), &call.mine);
-    let mut session = keys_of_nobody().bind(&stolen.exporter());
+    let mut session = Session::of(keys_of_nobody().bind(&stolen.exporter()));
     for _ in 0..2 {
         let frame = stolen.hears().expect("the caller speaks first");
         assert!(!holds(&frame, secret));
-        assert!(session.open(&frame).is_err());
+        assert!(session.opens(&frame).is_err());
     }
-    let hello = session.seal(wire::encode(&Content::Hello)).unwrap();
-    stolen.says(&hello);
+    stolen.says(&session.seals(wire::encode(&Content::Hello)));
     stolen.is_closed();
     sending.wait().fails(6, "peer_unreachable");
     assert_eq!(alice.queue().len(), 1, "nothing was confirmed");
@@ -155,13 +155,13 @@ fn a_guest_who_cannot_prove_the_caller_is_told_nothing_and_the_caller_still_gets
     let mut other_certificate = call.dials_as(&mut rng(), &ThrowAway::new());
     other_certificate.hears_nothing();
     let mut other_keys = call.dials_as(&mut rng(), &call.mine);
-    let mut session = keys_of_nobody().bind(&other_keys.exporter());
-    other_keys.says(&session.seal(wire::encode(&Content::Hello)).unwrap());
+    let mut session = Session::of(keys_of_nobody().bind(&other_keys.exporter()));
+    other_keys.says(&session.seals(wire::encode(&Content::Hello)));
     other_keys.hears_nothing();
     // The right keys, bound to another connection.
     let Path { session: mut moved, dialled: left } = call.dials(&mut rng());
     let mut other_connection = call.dials_as(&mut rng(), &call.mine);
-    other_connection.says(&moved.seal(wire::encode(&Content::Hello)).unwrap());
+    other_connection.says(&moved.seals(wire::encode(&Content::Hello)));
     other_connection.hears_nothing();
     assert_eq!(bob.status()["paths"], serde_json::json!([]));
 
@@ -233,9 +233,10 @@ fn a_door_of_somebody_else_leads_to_no_session() {
 #[track_caller]
 fn takes_text(path: &mut Path) -> String {
     assert_eq!(path.hears(), Some(Content::Hello));
-    let Some(Content::Text(text)) = path.hears() else { panic!("no text") };
+    let message = path.hears_message();
     path.says(&Content::Hello);
-    path.says(&Content::Delivered { ids: vec![text.id] });
+    path.says(&Content::Delivered { ids: vec![message.id] });
+    let Body::Text(text) = message.body else { panic!("no text") };
     text.text
 }
 

@@ -1,6 +1,23 @@
 //! Disks that are too small or cannot be written to.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Fills a disk to the last byte and returns the file that has to go to make room again.
+#[must_use]
+pub fn fill(disk: &Path) -> PathBuf {
+    let path = disk.join("filled");
+    let mut file = fs::File::create(&path).unwrap();
+    for size in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+    path
+}
 
 /// Mounts a memory disk; false, with the reason printed, if that is not allowed here.
 pub(crate) fn mount(at: &Path, options: &str) -> bool {

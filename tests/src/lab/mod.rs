@@ -1,8 +1,12 @@
 //! A lab: one temporary folder, the processes that live in it, and everything they said.
 
+mod clock;
+mod conversation;
 mod disk;
+mod memory;
 mod person;
 mod process;
+mod rpc;
 mod server;
 mod sockets;
 
@@ -17,8 +21,12 @@ use std::{
 use tempfile::TempDir;
 
 pub use self::{
+    clock::Clock,
+    disk::fill,
+    memory::memory_of,
     person::{Message, Person, password},
     process::{Outcome, Running, Transcript, binaries, is_running, kill},
+    rpc::Rpc,
     server::{Lie, Server},
     sockets::udp_sockets,
 };
@@ -131,6 +139,12 @@ impl Lab {
             return Some(at);
         }
         disk::mount(&at, "size=64k,mode=0700,ro").then(|| self.remember_mount(at))
+    }
+
+    /// A clock that can be set. `None`, with the reason printed, where there is no way to make one.
+    #[must_use]
+    pub fn clock(&self) -> Option<Clock> {
+        Clock::make(self.folder.path())
     }
 
     fn remember_mount(&self, at: PathBuf) -> PathBuf {

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Outcome, Running, Server, Transcript, kill, until_true};
+use super::{Clock, Outcome, Rpc, Running, Server, Transcript, kill, until_true};
 
 /// A user name, its password, and a home folder that holds whatever `hither` keeps there.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Person {
     name: String,
     password: String,
     home: PathBuf,
+    clock: Option<Clock>,
 }
 
 /// A message as `receive --json` prints it.
@@ -48,7 +49,14 @@ impl Person {
             name: name.to_owned(),
             password: password.to_owned(),
             home: home.to_owned(),
+            clock: None,
         }
+    }
+
+    /// The same machine with a clock that can be set; an agent has it from its start.
+    #[must_use]
+    pub fn with_clock(self, clock: &Clock) -> Self {
+        Self { clock: Some(clock.clone()), ..self }
     }
 
     /// The same person, with the same password, at another machine: an empty home.
@@ -93,6 +101,14 @@ impl Person {
     #[track_caller]
     pub fn starts<S: AsRef<OsStr>>(&self, args: &[S], input: Option<&[u8]>) -> Running {
         self.launch(args, &["--json", "--no-input"], input)
+    }
+
+    /// Speaks the agent's own language.
+    #[must_use]
+    #[track_caller]
+    pub fn talks_to_agent(&self) -> Rpc {
+        let args = [OsString::from("--home"), self.home.clone().into(), "rpc".into()];
+        Rpc::over(self.transcript.start_talk("hither", &args, &self.environment()))
     }
 
     /// Runs a command as a person does who reads its output.
@@ -345,7 +361,7 @@ impl Person {
         });
     }
 
-    fn with_password(&self, args: &[&str]) -> Vec<OsString> {
+    pub(super) fn with_password(&self, args: &[&str]) -> Vec<OsString> {
         let file = self.password_file();
         let mut args: Vec<OsString> = args.iter().map(OsString::from).collect();
         args.extend(["--password-file".into(), file.into()]);
@@ -369,7 +385,11 @@ impl Person {
         let mut all = vec![OsString::from("--home"), self.home.clone().into()];
         all.extend(flags.iter().map(OsString::from));
         all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
-        self.transcript.start("hither", &all, &[], input)
+        self.transcript.start("hither", &all, &self.environment(), input)
+    }
+
+    fn environment(&self) -> Vec<(&str, &OsStr)> {
+        self.clock.iter().flat_map(Clock::environment).collect()
     }
 }
 

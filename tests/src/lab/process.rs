@@ -60,19 +60,44 @@ impl Transcript {
         env: &[(&str, &OsStr)],
         input: Option<&[u8]>,
     ) -> Running {
+        let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut running = self.spawn(binary, args, env, stdin);
+        let stdin = running.child.stdin.take();
+        if let (Some(mut stdin), Some(input)) = (stdin, input.map(<[u8]>::to_vec)) {
+            // A command may well end before it has read everything, and a full pipe must not stop
+            // the test; what it made of its input shows in what it says.
+            thread::spawn(move || stdin.write_all(&input));
+        }
+        running
+    }
+
+    /// Starts a program that is talked to while it runs.
+    #[track_caller]
+    pub(crate) fn start_talk(
+        &self,
+        binary: &str,
+        args: &[OsString],
+        env: &[(&str, &OsStr)],
+    ) -> Running {
+        self.spawn(binary, args, env, Stdio::piped())
+    }
+
+    #[track_caller]
+    fn spawn(
+        &self,
+        binary: &str,
+        args: &[OsString],
+        env: &[(&str, &OsStr)],
+        stdin: Stdio,
+    ) -> Running {
         let said = self.note(binary, args);
         let mut command = Command::new(binaries().join(binary));
         command.args(args).envs(env.iter().copied());
         command.env_remove("HITHER_HOME").env_remove("HITHER_PROFILE");
         command.stdout(fs::File::create(&said.out).unwrap());
         command.stderr(fs::File::create(&said.err).unwrap());
-        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", said.command));
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input.map(<[u8]>::to_vec)) {
-            // A command may well end before it has read everything, and a full pipe must not stop
-            // the test; what it made of its input shows in what it says.
-            thread::spawn(move || stdin.write_all(&input));
-        }
+        let child = command.stdin(stdin).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}", said.command));
         Running { child, said, ended: None }
     }
 
@@ -151,6 +176,13 @@ impl Running {
             assert!(!ended, "ended too early: {}\n{}", self.said.command, self.said());
             None
         })
+    }
+
+    /// Says a line to a program that is talked to.
+    #[track_caller]
+    pub(crate) fn is_told(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a program that is talked to");
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// Whether the process is over.

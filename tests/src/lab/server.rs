@@ -185,16 +185,10 @@ impl Server {
     }
 }
 
-/// Finds the database in a server's folder by what is in the files.
 #[track_caller]
 fn database_file(data: &Path) -> PathBuf {
-    let files = crate::search::files_below(data);
-    let is_database =
-        |file: &PathBuf| fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"));
-    let mut databases = files.into_iter().filter(is_database);
-    let found = databases.next().expect("a database in the server's folder");
-    assert_eq!(databases.next(), None, "one database");
-    found
+    let [database] = crate::search::databases_below(data).try_into().expect("one database");
+    database
 }
 
 #[track_caller]

@@ -8,18 +8,14 @@ use hither_proto::{
     id::MessageId,
     identity::Entry,
     knock::KnockKey,
+    message::{Body, Message},
     name::Name,
     noise::NoiseError,
-    session::Session,
     ticket::AttemptId,
-    wire::{
-        self,
-        peer::{Content, Text},
-        server::Door,
-    },
+    wire::{self, peer::Content, server::Door},
 };
 
-use super::{Dialled, ThrowAway};
+use super::{Dialled, Session, ThrowAway};
 
 /// A door that lets its guests in does so at once; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,7 +51,7 @@ impl Call {
     #[track_caller]
     pub fn dials(&self, rng: &mut Rng) -> Path {
         let dialled = self.dials_as(rng, &self.mine);
-        let session = self.agreed.bind(&dialled.exporter());
+        let session = Session::of(self.agreed.bind(&dialled.exporter()));
         Path { dialled, session }
     }
 
@@ -142,14 +138,20 @@ impl Path {
     /// Seals any bytes and sends them.
     #[track_caller]
     pub fn says_sealed(&mut self, plaintext: Vec<u8>) {
-        let frame = self.session.seal(plaintext).unwrap();
+        let frame = self.session.seals(plaintext);
         self.dialled.says(&frame);
     }
 
     /// Sends a text.
     #[track_caller]
     pub fn texts(&mut self, id: MessageId, text: &str) {
-        self.says(&Content::Text(Text { id, sent_at: 1_000, text: text.to_owned() }));
+        self.sends(id, Body::text(text.to_owned()));
+    }
+
+    /// Sends a message of any kind.
+    #[track_caller]
+    pub fn sends(&mut self, id: MessageId, body: Body) {
+        self.says(&Content::Message(Message { id, sent_at: 1_000, seen: None, body }));
     }
 
     /// The next thing that the other end says; `None` once the connection has ended.
@@ -157,7 +159,19 @@ impl Path {
     #[track_caller]
     pub fn hears(&mut self) -> Option<Content> {
         let frame = self.dialled.hears()?;
-        Some(wire::decode(&self.session.open(&frame).unwrap()).unwrap())
+        Some(wire::decode(&self.session.opens(&frame).unwrap()).unwrap())
+    }
+
+    /// The next message that is no read receipt, whatever is said before it.
+    #[track_caller]
+    pub fn hears_message(&mut self) -> Message {
+        loop {
+            match self.hears().expect("a message before the end") {
+                Content::Message(Message { body: Body::Read { .. }, .. }) => {}
+                Content::Message(message) => return message,
+                _ => {}
+            }
+        }
     }
 
     /// Speaks first, as a caller does, and waits for the answer.
@@ -170,10 +184,19 @@ impl Path {
     /// Waits until a receipt for `id` has come.
     #[track_caller]
     pub fn hears_receipt_of(&mut self, id: MessageId) {
-        loop {
-            match self.hears().expect("a receipt before the end") {
-                Content::Delivered { ids } if ids.contains(&id) => return,
-                _ => {}
+        self.hears_receipts_of(&[id]);
+    }
+
+    /// Waits until a receipt for each of these has come, and for one that is there twice, two.
+    #[track_caller]
+    pub fn hears_receipts_of(&mut self, ids: &[MessageId]) {
+        let mut owed = ids.to_vec();
+        while !owed.is_empty() {
+            if let Content::Delivered { ids } = self.hears().expect("receipts before the end") {
+                for id in ids {
+                    let at = owed.iter().position(|owed| *owed == id);
+                    at.map(|at| owed.swap_remove(at));
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod call;
 mod dialled;
 mod link;
 mod online;
+mod session;
 
 use std::sync::OnceLock;
 
@@ -19,6 +20,7 @@ pub use self::{
     dialled::{Dialled, ThrowAway},
     link::Link,
     online::{Online, Prepared},
+    session::Session,
 };
 use crate::lab::DEADLINE;
 

@@ -10,14 +10,18 @@ use std::{
 use hither_proto::{
     crypto::{derive::hash, label::PEER_EXPORTER, rng::Rng},
     knock::KnockKey,
-    limits::{ATTEMPT_TIMEOUT, PEER_FRAME_BYTES_MAX},
+    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX},
     node::Conn,
     ticket::AttemptId,
-    wire::server::{Candidate, Door as TheirDoor},
+    wire::{
+        self,
+        server::{Candidate, Door as TheirDoor},
+    },
 };
 use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
 use rustls::pki_types::CertificateDer;
 use tokio::{
+    io::BufReader,
     sync::{Semaphore, mpsc},
     task::JoinSet,
 };
@@ -48,8 +52,16 @@ const INBOX_BYTES: usize = 1 << 20;
 /// How long the last frames of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Frames that may wait for the network on one connection: a full flight of texts, and receipts for one.
-const OUTBOX_FRAMES: usize = 1024;
+/// Frames that may wait for the network on one connection: a full flight of messages, receipts for one, and
+/// room for a turn.
+const OUTBOX_FRAMES: usize = 4 * IN_FLIGHT_MAX;
+
+/// Frames that wait are written together, up to about so much: every write to a stream costs as much as
+/// sealing a short message, and quinn is slow with many small pieces under way.
+const WRITE_BYTES: usize = 32 << 10;
+
+/// What is taken from a stream at once, for the same reason. Every path keeps so much memory.
+const READ_BYTES: usize = 16 << 10;
 
 /// A connection that stands, before the agent has given it a number.
 pub(in crate::agent) struct Connected {
@@ -293,7 +305,13 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
                 Some(stream) => stream,
                 none => none.insert(connection.open_uni().await.ok()?),
             };
-            frames::write(stream, &frame).await.ok()?;
+            let mut bytes = wire::frame(&frame);
+            while bytes.len() < WRITE_BYTES
+                && let Ok(frame) = outbox.try_recv()
+            {
+                bytes.extend(wire::frame(&frame));
+            }
+            stream.write_chunk(bytes.into()).await.ok()?;
         }
         let mut stream = stream?;
         stream.finish().ok()?;
@@ -307,7 +325,8 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
 
 async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {
     let inbox = Arc::new(Semaphore::new(INBOX_BYTES));
-    if let Ok(mut stream) = connection.accept_uni().await {
+    if let Ok(stream) = connection.accept_uni().await {
+        let mut stream = BufReader::with_capacity(READ_BYTES, stream);
         while let Ok(frame) = frames::read(&mut stream, PEER_FRAME_BYTES_MAX).await {
             let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let Ok(room) = inbox.clone().acquire_many_owned(bytes).await else { break };

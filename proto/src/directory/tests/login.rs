@@ -198,12 +198,12 @@ fn the_same_device_comes_back_in_silence() {
 #[test]
 fn only_the_device_may_resume_and_only_on_its_own_connection() {
     let mut world = World::of(7, &["alice", "bob"]);
-    let session = world.machine("alice").disk.session;
+    let session = world.machine("alice").keys.session;
     let (_, binding) = world.dial_server(stranger());
     let other = Channel { exporter: [9; 32], ..binding.clone() };
     let signatures = [
-        binding.sign_resumption(&world.machine("bob").disk.device, &session),
-        other.sign_resumption(&world.machine("alice").disk.device, &session),
+        binding.sign_resumption(&world.machine("bob").keys.device, &session),
+        other.sign_resumption(&world.machine("alice").keys.device, &session),
     ];
     for signature in signatures {
         let (link, _) = world.dial_server(stranger());

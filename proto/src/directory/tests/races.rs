@@ -39,7 +39,8 @@ fn what_is_taken_back_while_somebody_logs_in_is_gone() {
         world.kill("bob");
         world.run();
         world.begin_to_resume("bob");
-        world.node("alice").withdraw(&name("bob"), Withdrawal::Block).unwrap();
+        let now = world.now;
+        world.node("alice").withdraw(now, &name("bob"), Withdrawal::Block).unwrap();
         world.settle("alice");
         world.run();
         assert!(!world.node("bob").contact(&name("alice")).unwrap().online, "seed {seed}");

@@ -5,6 +5,7 @@ use crate::{
     directory::Consent,
     identity::Identity,
     limits::{CONTACTS_MAX, PRESENCE_GRACE, VAULT_BYTES_MAX},
+    message::Body,
     node::{Event, Hold, Refused},
     note::NoteKind,
     ticket::AttemptId,
@@ -153,7 +154,8 @@ fn a_block_closes_the_path_and_its_end_restores_everything() {
         world.send("alice", "bob", "2");
         assert_eq!(world.count("alice", &Event::Held(name("bob"), Hold::Offline)), 1);
         let (now, sent_at) = (world.now, crate::time::UnixTime::from_millis(1));
-        let refused = world.node("bob").send(now, sent_at, &name("alice"), None, "x".into());
+        let refused =
+            world.node("bob").send(now, sent_at, &name("alice"), None, Body::text("x".into()));
         assert_eq!(refused, Err(Refused::Blocked));
         assert_eq!(world.add("bob", "alice"), Err(Refused::Blocked));
         assert_eq!(world.texts("bob"), ["1"]);
@@ -234,7 +236,8 @@ fn an_acceptance_that_comes_too_late_gives_no_consent() {
         world.add("bob", "alice").unwrap();
         world.node("alice").accept(&name("bob")).unwrap();
         world.settle("alice");
-        world.node("bob").withdraw(&name("alice"), Withdrawal::Remove).unwrap();
+        let now = world.now;
+        world.node("bob").withdraw(now, &name("alice"), Withdrawal::Remove).unwrap();
         world.settle("bob");
         world.run();
         assert_eq!(world.storage.consent(&name("bob"), &name("alice")), None);
@@ -327,4 +330,22 @@ fn a_full_list_of_contacts_takes_nobody_new_and_still_fits_the_vault() {
     world.withdraw("alice", "carol", Withdrawal::Block).unwrap();
     world.withdraw("alice", "carol", Withdrawal::Unblock).unwrap();
     assert_eq!(world.storage.consent(&name("alice"), &name("carol")), Some(Consent::Accepted));
+}
+
+#[test]
+fn whoever_comes_while_they_are_removed_or_blocked_is_not_gone_to() {
+    for how in [Withdrawal::Remove, Withdrawal::Block] {
+        let mut world = World::of_friends(40, &["alice", "bob"]);
+        let (now, bob) = (world.now, name("bob"));
+        world.node("alice").withdraw(now, &bob, how).unwrap();
+        world.write("alice", "bob", "one last word");
+        // Before the server has heard of it, bob seems to come.
+        let came = crate::wire::encode(&Reply::Presence { name: bob, online: true });
+        world.hear("alice", &came);
+        assert_eq!(world.node("alice").census().attempts, [name("bob")]);
+        world.run();
+        let census = world.node("alice").census();
+        assert!(census.attempts.is_empty() && census.paths.is_empty(), "{how:?}");
+        assert_eq!(world.texts("bob"), Vec::<String>::new());
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     id::MessageId,
+    message::Body,
     node::{Change, Event, Refused},
     time::UnixTime,
     vault::{Contact, Standing, counter},
@@ -114,7 +115,10 @@ fn a_text_survives_a_crash_of_either_end_at_any_point() {
     let send = |world: &mut World| {
         let (now, sent_at) = (world.now, UnixTime::from_millis(1));
         let node = world.node("alice");
-        assert_eq!(node.send(now, sent_at, &name("bob"), Some(ID), "hello".into()), Ok(ID));
+        assert_eq!(
+            node.send(now, sent_at, &name("bob"), Some(ID), Body::text("hello".into())),
+            Ok(ID)
+        );
         world.settle("alice");
     };
     for who in ["alice", "bob"] {
@@ -248,4 +252,19 @@ fn changes_are_idempotent() {
         disk.store(change);
     }
     assert_eq!(disk.contacts.len(), 1);
+}
+
+#[test]
+fn what_may_have_arrived_before_a_crash_cannot_be_taken_back_after_it() {
+    let mut world = World::of_friends(12, &["alice", "bob"]);
+    let id = world.write("alice", "bob", "hello");
+    world.run_until(|world| !world.texts("bob").is_empty());
+    world.kill("alice");
+    world.run();
+    world.begin_to_resume("alice");
+    // Its receipt was lost with the process, and no path has been found yet.
+    assert_eq!(world.node("alice").queued(), 1);
+    assert!(!world.node("alice").cancel(&name("bob"), id));
+    world.run_until(|world| world.machine("alice").disk.delivered == [id]);
+    assert_eq!(world.texts("bob"), ["hello"]);
 }

@@ -9,18 +9,20 @@ use crate::{
     id::MessageId,
     identity::{Entry, Identity},
     limits::{ATTEMPT_TIMEOUT, TEXT_BYTES_MAX},
+    message::{Body, Message},
     node::{Conn, Event, Hold, Input, NoPath, Output},
     ticket::{AttemptId, Party, Ticket},
     wire::{
         self,
-        peer::{Content, Text},
+        peer::Content,
         server::{Door, Reply},
     },
     world::{World, name},
 };
 
 fn text(id: u8, length: usize) -> Content {
-    Content::Text(Text { id: MessageId([id; 16]), sent_at: 1, text: "x".repeat(length) })
+    let (id, body) = (MessageId([id; 16]), Body::text("x".repeat(length)));
+    Content::Message(Message { id, sent_at: 1, seen: None, body })
 }
 
 /// Alice, connected to bob and to carol.
@@ -111,7 +113,7 @@ fn stolen(seed: u8) -> (World, Stolen) {
     let answer = world.machine("bob").said.last().unwrap().clone();
     let (callee, door, second) = match wire::decode(&answer).unwrap() {
         wire::server::Request::Answer { door, second, .. } => {
-            let identity = Identity::from_seed(world.machine("bob").disk.seed.duplicate());
+            let identity = Identity::from_seed(world.machine("bob").keys.seed.duplicate());
             (identity.entry(&name("bob")), door, second)
         }
         other => panic!("{other:?}"),
@@ -129,7 +131,7 @@ fn a_stolen_ticket_is_worth_nothing_without_the_identity() {
     let (mut world, stolen) = stolen(2);
     let Stolen { attempt, callee, secret, door, second } = stolen;
     let mut rng = Rng::from_seed(Secret::new([3; 32]));
-    let eve = Identity::from_seed(world.machine("eve").disk.seed.duplicate());
+    let eve = Identity::from_seed(world.machine("eve").keys.seed.duplicate());
     let (alice, bob) = (name("alice"), name("bob"));
     let certificate = world.machine("alice").doors[&attempt].certificate;
     let alices = world.node("alice").identity();
@@ -156,7 +158,7 @@ fn a_stolen_ticket_is_worth_nothing_without_the_identity() {
     let heard = hear(eve.agree(), eve.public().agree(), &prologue, &other).unwrap();
     let (_, answer) = heard.answer(&mut rng, &psk).unwrap();
     let mut own = expected.finish(eve.agree(), &psk, &answer).unwrap().bind(&exporter);
-    let hello = own.seal(wire::encode(&Content::Hello)).unwrap();
+    let hello = own.seal(world.now, &mut rng, wire::encode(&Content::Hello)).unwrap();
     for (conn, frame) in [(901, &hello[..]), (902, &first), (903, &[0; 84])] {
         let conn = Conn(conn);
         world.feed("bob", Input::PeerConnected { conn, attempt, exporter, certificate, remote });
@@ -170,7 +172,7 @@ fn a_stolen_ticket_is_worth_nothing_without_the_identity() {
     let certificate = [5; 32];
     let stranger = Input::PeerConnected { conn, attempt, exporter, certificate, remote };
     world.node("bob").handle(now, stranger);
-    assert!(matches!(world.node("bob").poll(), Some(Output::ClosePeer(Conn(904)))));
+    assert!(matches!(world.node("bob").poll(now), Some(Output::ClosePeer(Conn(904)))));
 }
 
 #[test]

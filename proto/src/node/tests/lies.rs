@@ -6,6 +6,7 @@ use crate::{
     crypto::{rng::Rng, secret::Secret},
     identity::{Entry, Identity},
     limits::CANDIDATES_MAX,
+    message::Body,
     node::{Event, Refused},
     note::{self, NoteKind},
     ticket::AttemptId,
@@ -84,7 +85,8 @@ fn another_identity_behind_a_name_is_told_and_nothing_is_sent() {
         assert_eq!(world.node("alice").queued(), 1);
         if who == "alice" {
             let (now, sent_at) = (world.now, crate::time::UnixTime::from_millis(1));
-            let refused = world.node("alice").send(now, sent_at, &whom, None, "another".into());
+            let refused =
+                world.node("alice").send(now, sent_at, &whom, None, Body::text("another".into()));
             assert_eq!(refused, Err(Refused::IdentityChanged));
             assert_eq!(world.node("alice").queued(), 1);
         }
@@ -174,9 +176,14 @@ fn an_introduction_of_two_is_none_of_a_third() {
     let mut texts = world.texts("bob");
     texts.sort();
     assert_eq!(texts, ["from alice", "from carol"]);
-    let senders: Vec<_> =
-        world.machine("bob").disk.received.iter().map(|r| (r.0.clone(), r.2.clone())).collect();
-    assert!(senders.iter().all(|(from, text)| *text == format!("from {from}")));
+    let senders: Vec<_> = world
+        .machine("bob")
+        .disk
+        .received
+        .iter()
+        .map(|r| (r.0.clone(), r.1.body.clone()))
+        .collect();
+    assert!(senders.iter().all(|(from, body)| *body == Body::text(format!("from {from}"))));
     assert!(
         !world
             .machine("carol")
@@ -304,7 +311,13 @@ fn a_changed_identity_is_looked_at_again_until_the_server_stops_lying() {
     world.run();
     assert_eq!(world.count("alice", &Event::IdentityChanged(name("bob"))), 1);
     let now = world.now;
-    let sent = world.node("alice").send(now, UnixTime::default(), &name("bob"), None, "2".into());
+    let sent = world.node("alice").send(
+        now,
+        UnixTime::default(),
+        &name("bob"),
+        None,
+        Body::text("2".into()),
+    );
     assert_eq!(sent, Err(Refused::IdentityChanged));
     // Nothing of alice's waits, and still she asks for bob now and then: each time the world sees to it
     // that her deadlines lie ahead.

@@ -1,6 +1,8 @@
 //! People's nodes in a world of their own, one promise a test.
 
+mod census;
 mod consent;
+mod conversation;
 mod crash;
 mod hostile;
 mod lies;

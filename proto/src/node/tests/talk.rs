@@ -6,6 +6,7 @@ use super::{conn, says};
 use crate::{
     id::MessageId,
     limits::{IN_FLIGHT_MAX, INTRODUCTIONS_MAX, PRESENCE_GRACE, TEXT_BYTES_MAX},
+    message::Body,
     node::{Event, Hold, Input, NoPath, Refused},
     time::UnixTime,
     wire::peer::Content,
@@ -241,9 +242,9 @@ fn the_same_id_twice_is_one_text() {
     let mut world = World::of_friends(7, &["alice", "bob"]);
     let now = world.now;
     let send = |world: &mut World| {
-        let text = "once".to_owned();
+        let body = Body::text("once".to_owned());
         let (id, sent_at) = (Some(MessageId([5; 16])), UnixTime::from_millis(1));
-        world.node("alice").send(now, sent_at, &name("bob"), id, text)
+        world.node("alice").send(now, sent_at, &name("bob"), id, body)
     };
     assert_eq!(send(&mut world), send(&mut world));
     world.send("alice", "bob", "twice");
@@ -272,7 +273,7 @@ fn texts_are_bounded_and_go_to_contacts_only() {
     let now = world.now;
     let mut send = |whom: &str, text: String| {
         let sent_at = UnixTime::from_millis(1);
-        world.node("alice").send(now, sent_at, &name(whom), None, text).map(|_| ())
+        world.node("alice").send(now, sent_at, &name(whom), None, Body::text(text)).map(|_| ())
     };
     assert_eq!(send("carol", "x".into()), Err(Refused::NoContact));
     assert_eq!(send("bob", "x".repeat(TEXT_BYTES_MAX + 1)), Err(Refused::Full));

@@ -1,12 +1,13 @@
-//! Every sentence a person reads: what happened, and what to do next.
+//! What a person is told of each fault: what happened, and what to do next.
 
-use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use crate::fault::{Code, Fault, NoAgent, Reason, Usage};
-use crate::untrusted::Untrusted;
+use super::{quoted, wait};
+use crate::config::{Key, Mistake};
+use crate::fault::{Fault, NoAgent, Reason, Usage};
 
 /// What happened.
+#[expect(clippy::too_many_lines, reason = "a table with a line for each fault")]
 pub(crate) fn message(fault: &Fault) -> String {
     match fault {
         Fault::ServerUnreachable { host, port } => {
@@ -27,6 +28,11 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::NameTaken { name } => format!("the name {name} is taken on this server"),
         Fault::LoggedIn { account } => format!("this profile is logged in as {account}"),
         Fault::AuthRequired => "not logged in".into(),
+        Fault::Locked { account, id: None } => format!("{account} is locked"),
+        Fault::Locked { account, id: Some(_) } => {
+            format!("{account} is locked; the message is kept and not known to be delivered")
+        }
+        Fault::NotLocked => "nothing is locked".into(),
         Fault::AuthFailed => "wrong name or password".into(),
         Fault::TakenOver => "this account has logged in on another machine".into(),
         Fault::WeakPassword { warning: Some(warning), .. } => {
@@ -42,6 +48,29 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::IdTaken => "this id belongs to another message".into(),
         Fault::TextTooLong => "the text is longer than 65536 bytes".into(),
         Fault::OtherServer { name } => format!("{name} is on another server"),
+        Fault::BadEmoji => "that is not an emoji".into(),
+        Fault::BadTimer => "that is no time after which messages could disappear".into(),
+        Fault::NoMessage { id } => format!("there is no message {id}"),
+        Fault::Ambiguous { id } => format!("you have messages {id} with several people"),
+        Fault::NotYours { id } => format!("you did not write the message {id}"),
+        Fault::NotText { id } => format!("the message {id} is not a text"),
+        Fault::WasCancelled { id } => format!("the message {id} was cancelled and never sent"),
+        Fault::WrittenAlready { id } => format!("the message {id} is on its way, or has arrived"),
+        Fault::Waiting { id } => format!("the message {id} still waits to be sent"),
+        Fault::ArchiveMissing { path } => format!("there is no file {}", path.display()),
+        Fault::ArchiveExists { path } => format!("{} exists", path.display()),
+        Fault::ArchiveDamaged { path } => {
+            format!("{} is damaged or no archive of hither; nothing was imported", path.display())
+        }
+        Fault::ArchiveNewer { path } => {
+            format!("{} was made by a newer version of this program", path.display())
+        }
+        Fault::ArchivePassword { path } => {
+            format!("this is not the password of {}", path.display())
+        }
+        Fault::ArchiveForeign { path, account } => {
+            format!("{} is the archive of {account}", path.display())
+        }
         Fault::Usage(usage) => misuse(usage),
         Fault::NoContact { name } => format!("{name} is not among your contacts"),
         Fault::NoRequest { name } => format!("{name} has not asked to be your contact"),
@@ -62,6 +91,12 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::AgentBusy { pid: Some(pid) } => format!("this profile has an agent: process {pid}"),
         Fault::AgentBusy { pid: None } => "this profile has an agent already".into(),
         Fault::NoAgent(why) => no_agent(why),
+        Fault::Config { path, line, mistake } => {
+            format!("{}, line {line}: {}", path.display(), misread(mistake))
+        }
+        Fault::StoreDamaged { path } => {
+            format!("the store {} is damaged; it was left as it is", path.display())
+        }
         Fault::NewerStore { found, supported } => {
             format!("the data are of version {found}; this program knows up to {supported}")
         }
@@ -69,6 +104,7 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::NotOurs { path } => format!("{} does not belong to you alone", path.display()),
         Fault::NoHome => "no home directory is known".into(),
         Fault::DiskFull => "the disk is full; nothing was accepted".into(),
+        Fault::MemoryFull => "there is not enough memory for stretching the password".into(),
         Fault::File { path, error } => format!("{}: {error}", path.display()),
         Fault::Output { error } => format!("cannot write the output: {error}"),
         Fault::OutputClosed => "nobody reads the output".into(),
@@ -101,6 +137,8 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::AuthRequired => {
             "`hither login USER@HOST`, or `hither register USER --server LINK`".into()
         }
+        Fault::Locked { .. } => "`hither unlock`".into(),
+        Fault::NotLocked => "`hither status` shows who is logged in".into(),
         Fault::AuthFailed => "nobody can tell you which of the two it is; try again".into(),
         Fault::TakenOver => "`hither login USER@HOST` brings it back here".into(),
         Fault::WeakPassword { suggestions, .. } => stronger(suggestions),
@@ -111,10 +149,28 @@ pub(crate) fn hint(fault: &Fault) -> String {
             "it looks like hither://example.org#FINGERPRINT; quote it for the shell".into()
         }
         Fault::BadCursor => "repeat the cursor of an earlier `hither receive --json`".into(),
-        Fault::BadId => "leave --id out, or repeat the id of an earlier `hither send`".into(),
+        Fault::BadId => "ids are printed by `hither send` and `hither history NAME`".into(),
         Fault::IdTaken => "use an id only to repeat the very same message".into(),
         Fault::TextTooLong => "send it in parts".into(),
         Fault::OtherServer { .. } => "contacts are people on your own server".into(),
+        Fault::BadEmoji => "one sign, at most 64 bytes; --remove takes yours back".into(),
+        Fault::BadTimer => "whole seconds, like 30s, 10m or 24h, or off".into(),
+        Fault::NoMessage { .. } => {
+            "`hither history NAME` shows the ids; what was deleted or has disappeared is gone"
+                .into()
+        }
+        Fault::Ambiguous { .. } => "say whose with --with NAME".into(),
+        Fault::NotYours { .. } => "`hither delete ID --here` removes it on this machine".into(),
+        Fault::NotText { .. } => "only texts can be changed and taken back".into(),
+        Fault::WasCancelled { .. } => "`hither send` sends another".into(),
+        Fault::WrittenAlready { id } => format!("`hither delete {}` takes it back", quoted(id)),
+        Fault::Waiting { id } => format!("`hither delete {}` keeps it from being sent", quoted(id)),
+        Fault::ArchiveMissing { .. } => "name the archive that `hither export FILE` made".into(),
+        Fault::ArchiveExists { .. } => "choose another name; nothing is overwritten".into(),
+        Fault::ArchiveDamaged { .. } => "is it the right file, and whole?".into(),
+        Fault::ArchiveNewer { .. } => "update this program".into(),
+        Fault::ArchivePassword { .. } => "it was chosen when the archive was exported".into(),
+        Fault::ArchiveForeign { .. } => "import it where that account is logged in".into(),
         Fault::Usage(usage) => correction(usage),
         Fault::NoContact { name } => format!("`hither contact add {}`", quoted(name)),
         Fault::NoRequest { name } => format!("ask them: `hither contact add {}`", quoted(name)),
@@ -142,6 +198,12 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::AgentBusy { .. } => "`hither agent stop` ends it".into(),
         Fault::NoAgent(why) => revival(why),
+        Fault::Config { mistake, .. } => mend(mistake),
+        Fault::StoreDamaged { .. } => {
+            "move it aside and log in again: your contacts come back from the \
+            server, and an export with `hither import FILE`"
+                .into()
+        }
         Fault::NewerStore { .. } => "update this program; older ones must not touch it".into(),
         Fault::ReadOnly { .. } => {
             "make it writable for you, or choose another with --home DIR".into()
@@ -150,7 +212,7 @@ pub(crate) fn hint(fault: &Fault) -> String {
             format!("look at `ls -ld {}`, or choose another place with --home DIR", path.display())
         }
         Fault::NoHome => "set HOME, or use --home DIR".into(),
-        Fault::DiskFull => "make room and try again".into(),
+        Fault::DiskFull | Fault::MemoryFull => "make room and try again".into(),
         Fault::File { .. } | Fault::Output { .. } => "see to it and try again".into(),
         Fault::OutputClosed | Fault::Interrupted => String::new(),
         Fault::Internal { log } => format!("please report it; the log is {}", log.display()),
@@ -162,6 +224,9 @@ fn misuse(usage: &Usage) -> String {
     match usage {
         Usage::Arguments { message, .. } => message.clone(),
         Usage::Topic { topic } => format!("there is no help on {topic}"),
+        Usage::ConfigKey { key } => format!("there is no setting {key}"),
+        Usage::ConfigValue { key, value } => format!("{} cannot be {value}", key.as_str()),
+        Usage::PathNotUtf8 => "the path of the file is not UTF-8".into(),
         Usage::PasswordFlag => "a password is needed, and nobody can be asked for it here".into(),
         Usage::PasswordFile { path, error } => {
             format!("cannot read the password file {}: {error}", path.display())
@@ -180,6 +245,9 @@ fn correction(usage: &Usage) -> String {
     match usage {
         Usage::Arguments { command, .. } => format!("`{command} --help` tells more"),
         Usage::Topic { .. } => "`hither help` lists the commands; `hither help exit-codes`".into(),
+        Usage::ConfigKey { .. } => format!("the settings are {}", settings()),
+        Usage::ConfigValue { key, .. } => format!("allowed is {}", key.allowed()),
+        Usage::PathNotUtf8 => "choose another name".into(),
         Usage::PasswordFlag | Usage::PasswordEmpty => {
             "use --password-file PATH or --password-stdin".into()
         }
@@ -191,6 +259,28 @@ fn correction(usage: &Usage) -> String {
         Usage::TextEmpty => "write something".into(),
         Usage::TextNotUtf8 => "convert it to UTF-8; messages are text".into(),
     }
+}
+
+fn misread(mistake: &Mistake) -> String {
+    match mistake {
+        Mistake::Shape => "this is neither a [table] nor a setting".into(),
+        Mistake::Unknown { key } => format!("there is no setting {key}"),
+        Mistake::Value { key } => format!("{} cannot be that", key.as_str()),
+        Mistake::Twice { key } => format!("{} is set a second time", key.as_str()),
+    }
+}
+
+fn mend(mistake: &Mistake) -> String {
+    match mistake {
+        Mistake::Shape => "settings look like lock_after = \"12h\" below [agent]".into(),
+        Mistake::Unknown { .. } => format!("the settings are {}", settings()),
+        Mistake::Value { key } => format!("allowed is {}", key.allowed()),
+        Mistake::Twice { .. } => "remove one of the two".into(),
+    }
+}
+
+fn settings() -> String {
+    Key::ALL.map(Key::as_str).join(" and ")
 }
 
 fn no_agent(why: &NoAgent) -> String {
@@ -234,230 +324,9 @@ fn stronger(suggestions: &[zxcvbn::feedback::Suggestion]) -> String {
     suggestions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// A time span, as one would say it.
-pub(crate) fn wait(span: Duration) -> String {
-    match span.as_millis() {
-        ..1_000 => "a second".into(),
-        ms @ 1_000..120_000 => format!("{} s", ms.div_ceil(1_000)),
-        ms => format!("{} min", ms.div_ceil(60_000)),
-    }
-}
-
-/// `word` as a shell takes it for one word: suggested commands are pasted, and hold others' names.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "._/-:@+,=".contains(char);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-/// The contract's table: exit code, its `code` words, what it means.
-pub(crate) const EXIT_CODES: [(u8, &[Code], &str); 14] = [
-    (0, &[], "done"),
-    (1, &[Code::Internal], "a bug of ours, or a full disk; says where the log is"),
-    (2, &[Code::Usage], "bad flag or argument, malformed address or link"),
-    (
-        3,
-        &[Code::ServerUnreachable, Code::ServerIdentityMismatch],
-        "cannot reach the server, or it is not the one that was pinned",
-    ),
-    (4, &[Code::AuthRequired, Code::AuthFailed], "not logged in, or wrong name or password"),
-    (5, &[Code::RateLimited], "too many attempts; carries `retry_after_ms`"),
-    (
-        6,
-        &[Code::PeerUnreachable],
-        "the peer is online but no direct path was found; `reason` says why",
-    ),
-    (7, &[Code::Queued], "accepted and safe on disk, not delivered yet (0 with --queue-ok)"),
-    (
-        8,
-        &[Code::IdentityChanged, Code::Unverified],
-        "a key changed, or was not verified; nothing was sent",
-    ),
-    (9, &[Code::AgentUnavailable], "no agent and --no-autostart, or its version does not fit"),
-    (10, &[Code::NotFound], "no such contact, message or file"),
-    (11, &[Code::Refused], "refused by the peer or by policy"),
-    (12, &[Code::WeakPassword], "the password is too weak; says what would make it strong"),
-    (130, &[Code::Interrupted], "interrupted"),
-];
-
-/// The table as `hither help exit-codes` prints it.
-pub(crate) fn exit_codes() -> String {
-    let mut page = String::from("exit  code                      meaning\n");
-    for (exit, codes, meaning) in EXIT_CODES {
-        let words: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
-        let first = words.first().copied().unwrap_or("–");
-        // Writing to a string cannot fail.
-        let _ = writeln!(page, "{exit:>4}  {first:<24}  {meaning}");
-        for word in words.iter().skip(1) {
-            let _ = writeln!(page, "      {word}");
-        }
-    }
-    page
-}
-
-/// What stands below the list of commands.
-pub(crate) const FIRST_STEPS: &str = "First steps, with the link of a server:
-  hither register alice --server 'hither://…'
-  hither contact add bob
-
-`hither help exit-codes` explains how commands fail.";
-
-pub(crate) fn registered(account: &str, identity: &str) -> String {
-    format!("registered and logged in as {account}\nidentity  {identity}")
-}
-
-pub(crate) fn logged_in(account: &str, identity: &str) -> String {
-    format!("logged in as {account}\nidentity  {identity}")
-}
-
-pub(crate) fn logged_out(account: &str) -> String {
-    format!("logged out of {account}; this machine has forgotten its keys")
-}
-
-pub(crate) fn delivered(to: &str, elapsed_ms: u64, path: &str, remote: Option<&str>) -> String {
-    match remote {
-        Some(remote) => format!("delivered to {to} in {elapsed_ms} ms ({path}, {remote})"),
-        None => format!("{to} has had this message before"),
-    }
-}
-
-pub(crate) const ENDED: &str =
-    "this account has logged in on another machine; log in to bring it back";
-
-pub(crate) fn queued(to: &str) -> String {
-    format!("queued for {to}; it goes out when both are online")
-}
-
-pub(crate) fn contact_added(name: &Untrusted, accepted: bool) -> String {
-    match accepted {
-        true => contact_accepted(name),
-        false => format!("asked {name}; you can write to each other once they accept"),
-    }
-}
-
-pub(crate) fn contact_accepted(name: &Untrusted) -> String {
-    format!("{name} is your contact")
-}
-
-pub(crate) fn contact_rejected(name: &Untrusted) -> String {
-    format!("the request of {name} is declined")
-}
-
-pub(crate) fn contact_blocked(name: &Untrusted) -> String {
-    format!("{name} is blocked and sees you offline from now on")
-}
-
-pub(crate) fn contact_unblocked(name: &Untrusted) -> String {
-    format!("{name} is no longer blocked")
-}
-
-pub(crate) fn contact_removed(name: &Untrusted) -> String {
-    format!("{name} is no longer your contact")
-}
-
-pub(crate) fn verified(name: &Untrusted) -> String {
-    format!("{name} is verified: you hold each other's real keys")
-}
-
-pub(crate) fn compare(name: &Untrusted) -> String {
-    format!("compare with {name}, by voice or side by side:")
-}
-
-pub(crate) fn agent_running(pid: u64) -> String {
-    format!("the agent runs as process {pid}")
-}
-
-pub(crate) const AGENT_STOPPED: &str = "the agent has stopped; the session can be taken up again";
-pub(crate) const AGENT_ABSENT: &str = "no agent was running";
-pub(crate) const NOBODY_YET: &str = "no contacts yet";
-pub(crate) const QUEUE_EMPTY: &str = "nothing waits";
-pub(crate) const ALREADY_VERIFIED: &str = "verified already";
-
-/// What a contact's state means for the person at the keyboard. `None` for the ordinary one.
-pub(crate) fn contact_state(state: &str, name: &impl fmt::Display) -> Option<String> {
-    match state {
-        "requested" => Some("has not answered your request yet".into()),
-        "pending" => {
-            let name = quoted(&name.to_string());
-            Some(format!("asks to be your contact: `hither contact accept {name}`"))
-        }
-        "blocked" => Some("blocked".into()),
-        "changed" => Some("KEY CHANGED: nothing is sent until you have asked them why".into()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_of_exit_codes_is_the_contract() {
-        let table: Vec<(u8, Vec<&str>)> = EXIT_CODES
-            .iter()
-            .map(|(exit, codes, _)| (*exit, codes.iter().map(|code| code.as_str()).collect()))
-            .collect();
-        let contract = [
-            (0, vec![]),
-            (1, vec!["internal"]),
-            (2, vec!["usage"]),
-            (3, vec!["server_unreachable", "server_identity_mismatch"]),
-            (4, vec!["auth_required", "auth_failed"]),
-            (5, vec!["rate_limited"]),
-            (6, vec!["peer_unreachable"]),
-            (7, vec!["queued"]),
-            (8, vec!["identity_changed", "unverified"]),
-            (9, vec!["agent_unavailable"]),
-            (10, vec!["not_found"]),
-            (11, vec!["refused"]),
-            (12, vec!["weak_password"]),
-            (130, vec!["interrupted"]),
-        ];
-        assert_eq!(table, contract);
-    }
-
-    #[test]
-    fn the_table_and_the_codes_agree() {
-        for (exit, codes, _) in EXIT_CODES {
-            for code in codes {
-                assert_eq!(code.exit(), exit, "{code:?}");
-            }
-        }
-        let listed: usize = EXIT_CODES.iter().map(|(_, codes, _)| codes.len()).sum();
-        assert_eq!(listed, Code::ALL.len());
-    }
-
-    #[test]
-    fn every_word_stands_on_the_page() {
-        let page = exit_codes();
-        for code in EXIT_CODES.iter().flat_map(|(_, codes, _)| codes.iter()) {
-            assert!(page.contains(code.as_str()), "{page}");
-        }
-    }
-
-    #[test]
-    fn a_word_in_a_command_stays_one_word() {
-        let table = [
-            ("bob@host:4433", "bob@host:4433"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(rm)", "'$(rm)'"),
-        ];
-        for (word, expected) in table {
-            assert_eq!(quoted(word), expected);
-        }
-    }
-
-    #[test]
-    fn waits_are_rounded_up() {
-        let table = [(1, "a second"), (1_001, "2 s"), (119_000, "119 s"), (120_001, "3 min")];
-        for (ms, said) in table {
-            assert_eq!(wait(Duration::from_millis(ms)), said);
-        }
-    }
 
     #[test]
     fn a_weak_password_is_told_why() {

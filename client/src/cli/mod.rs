@@ -1,15 +1,16 @@
 //! The command line: what can be typed, and what is said when it makes no sense.
 
+mod commands;
+
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, ValueEnum};
 
 use crate::fault::{Fault, Usage};
-use crate::password::PasswordArgs;
-use crate::{duration, text};
+use crate::text;
+pub(crate) use commands::*;
 
 /// hither, a messenger whose messages come straight to you
 #[derive(Debug, Parser)]
@@ -80,174 +81,6 @@ pub(crate) enum Color {
 }
 
 pub(crate) const DEFAULT_PROFILE: &str = "default";
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Create an account on a server
-    Register(Register),
-    /// Log in; a name and a password are all that a new machine needs
-    Login(Login),
-    /// Log out and forget every key; the history stays, sealed
-    Logout,
-    /// Show account, server, agent and open paths
-    Status,
-    /// List contacts, messages or what waits to be sent
-    List(List),
-    /// Add people, and accept, block or remove them
-    #[command(subcommand)]
-    Contact(Contact),
-    /// Compare a contact's safety number, so that nobody can stand in between
-    Verify(Verify),
-    /// Send a message
-    Send(Send),
-    /// Print messages that have come in
-    Receive(Receive),
-    /// Start, stop or look at the process that holds the session
-    #[command(subcommand)]
-    Agent(Agent),
-    /// Speak the agent's JSON-RPC on standard input and output
-    Rpc,
-    /// Explain a command, or `exit-codes`
-    Help(Help),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Register {
-    /// The name you want
-    pub(crate) user: String,
-    /// The server's link, as its administrator gave it to you
-    #[arg(long, value_name = "LINK")]
-    pub(crate) server: String,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Login {
-    /// Your name and your server's
-    #[arg(value_name = "USER@HOST[:PORT]")]
-    pub(crate) address: String,
-    /// The server's link, to be sure of the server from the first packet
-    #[arg(long, value_name = "LINK")]
-    pub(crate) server: Option<String>,
-    #[command(flatten)]
-    pub(crate) password: PasswordArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(subcommand)]
-    pub(crate) what: Option<Listed>,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Listed {
-    /// The people you know (this is also what `list` alone shows)
-    Contacts,
-    /// The latest messages, both ways
-    Messages {
-        /// Only those with this contact
-        #[arg(long, value_name = "NAME")]
-        with: Option<String>,
-        /// At most this many
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: u32,
-    },
-    /// What waits to be sent
-    Queue,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Contact {
-    /// Ask somebody to be your contact
-    Add(Name),
-    /// Accept somebody's request
-    Accept(Name),
-    /// Decline somebody's request
-    Reject(Name),
-    /// Take nothing from somebody any more, and look offline to them
-    Block(Name),
-    /// Undo `block`
-    Unblock(Name),
-    /// Forget somebody
-    Remove(Name),
-    /// Show all about a contact
-    Show(Name),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Name {
-    /// A name on your server, or with the server's as in bob@example.org
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// The contact
-    pub(crate) name: String,
-    /// Compare with what they read out, and mark them verified
-    #[arg(long = "match", value_name = "DIGITS")]
-    pub(crate) digits: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Send {
-    /// The contact
-    pub(crate) name: String,
-    /// The text; without it, standard input is sent
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) text: Vec<OsString>,
-    /// How long to wait for delivery, like 10s
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) wait: Option<Duration>,
-    /// Count a queued message as a success
-    #[arg(long)]
-    pub(crate) queue_ok: bool,
-    /// The message's id; sending the same one again is harmless
-    #[arg(long)]
-    pub(crate) id: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Receive {
-    /// Go on printing messages as they come
-    #[arg(short = 'F', long)]
-    pub(crate) follow: bool,
-    /// Only messages from this contact
-    #[arg(long, value_name = "NAME")]
-    pub(crate) from: Option<String>,
-    /// Stop after this many
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max: Option<u64>,
-    /// Wait at most this long, like 30s
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) timeout: Option<Duration>,
-    /// Everything after this message, read or not
-    #[arg(long, value_name = "CURSOR")]
-    pub(crate) since: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Agent {
-    /// Be the agent, in the foreground
-    Run {
-        /// Report on standard output when commands can connect, or why they never will
-        #[arg(long, hide = true)]
-        announce: bool,
-    },
-    /// Start the agent in the background
-    Start,
-    /// Stop the agent; you stay logged in
-    Stop,
-    /// Say whether an agent runs
-    Status,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Help {
-    /// A command, or `exit-codes`
-    pub(crate) topic: Vec<String>,
-}
 
 /// What was typed, or why it makes no sense, for a program to read. Help, version, and errors that a
 /// person will read are printed here as clap has them, and end the process.

@@ -1,12 +1,16 @@
 //! Everything that can go wrong, for the commands and the agent alike, and the code each thing carries.
 
+mod report;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use zxcvbn::feedback::{Suggestion, Warning};
 
+use crate::config::{Key, Mistake};
 use crate::text;
+pub(crate) use report::{Code, Report};
 
 /// What went wrong. Sentences for people are made of it in `text`, nowhere else.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +28,9 @@ pub(crate) enum Fault {
     LoggedIn { account: String },
     LogoutUntold { host: String },
     AuthRequired,
+    // Whoever waited for a message of theirs learns under which id it goes on waiting.
+    Locked { account: String, id: Option<String> },
+    NotLocked,
     AuthFailed,
     TakenOver,
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
@@ -38,7 +45,27 @@ pub(crate) enum Fault {
     IdTaken,
     TextTooLong,
     OtherServer { name: String },
+    BadEmoji,
+    BadTimer,
     Usage(Usage),
+
+    // Messages.
+    NoMessage { id: String },
+    // Two people have used the same id.
+    Ambiguous { id: String },
+    NotYours { id: String },
+    NotText { id: String },
+    WasCancelled { id: String },
+    WrittenAlready { id: String },
+    Waiting { id: String },
+
+    // Archives.
+    ArchiveMissing { path: PathBuf },
+    ArchiveExists { path: PathBuf },
+    ArchiveDamaged { path: PathBuf },
+    ArchiveNewer { path: PathBuf },
+    ArchivePassword { path: PathBuf },
+    ArchiveForeign { path: PathBuf, account: String },
 
     // People.
     NoContact { name: String },
@@ -58,11 +85,14 @@ pub(crate) enum Fault {
     // This machine.
     AgentBusy { pid: Option<u32> },
     NoAgent(NoAgent),
+    Config { path: PathBuf, line: usize, mistake: Mistake },
     NewerStore { found: u32, supported: u32 },
+    StoreDamaged { path: PathBuf },
     ReadOnly { path: PathBuf },
     NotOurs { path: PathBuf },
     NoHome,
     DiskFull,
+    MemoryFull,
     File { path: PathBuf, error: io::ErrorKind },
     Output { error: io::ErrorKind },
     // Whoever read our output has seen enough; nobody is left to be told about it.
@@ -80,6 +110,9 @@ pub(crate) enum Usage {
     // The arguments, as clap explains it. `command` is the one to ask for help on.
     Arguments { message: String, command: String },
     Topic { topic: String },
+    ConfigKey { key: String },
+    ConfigValue { key: Key, value: String },
+    PathNotUtf8,
     PasswordFlag,
     PasswordFile { path: PathBuf, error: io::ErrorKind },
     PasswordNotUtf8,
@@ -108,38 +141,6 @@ pub(crate) enum Reason {
     HandshakeFailed,
 }
 
-/// The machine's name for a kind of failure: the `code` of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    Internal,
-    Usage,
-    ServerUnreachable,
-    ServerIdentityMismatch,
-    AuthRequired,
-    AuthFailed,
-    RateLimited,
-    PeerUnreachable,
-    Queued,
-    IdentityChanged,
-    Unverified,
-    AgentUnavailable,
-    NotFound,
-    Refused,
-    WeakPassword,
-    Interrupted,
-}
-
-/// A fault as it is told, over the socket and on stderr alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) code: Code,
-    pub(crate) message: String,
-    pub(crate) hint: String,
-    pub(crate) retry_after_ms: Option<u64>,
-    pub(crate) reason: Option<String>,
-    pub(crate) id: Option<String>,
-}
-
 /// The `reason` of a fault that means only that somebody else was first to start the agent.
 pub(crate) const REASON_BUSY: &str = "busy";
 
@@ -162,8 +163,8 @@ impl Fault {
             | Fault::LogoutUntold { .. } => Code::ServerUnreachable,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
-            Fault::AuthRequired | Fault::TakenOver => Code::AuthRequired,
-            Fault::AuthFailed => Code::AuthFailed,
+            Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver => Code::AuthRequired,
+            Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. }) => {
                 Code::NotFound
@@ -178,17 +179,33 @@ impl Fault {
             | Fault::IdTaken
             | Fault::TextTooLong
             | Fault::OtherServer { .. }
+            | Fault::BadEmoji
+            | Fault::BadTimer
+            | Fault::Ambiguous { .. }
+            | Fault::Config { .. }
             | Fault::Usage(_) => Code::Usage,
-            Fault::NoContact { .. } | Fault::NoRequest { .. } | Fault::StillAsked { .. } => {
-                Code::NotFound
-            }
+            Fault::NoContact { .. }
+            | Fault::NoRequest { .. }
+            | Fault::StillAsked { .. }
+            | Fault::NoMessage { .. }
+            | Fault::ArchiveMissing { .. } => Code::NotFound,
             Fault::RegistrationClosed
             | Fault::NameTaken { .. }
             | Fault::NotAccepted { .. }
             | Fault::NotAnswered { .. }
             | Fault::Blocked { .. }
             | Fault::ContactsFull
-            | Fault::QueueFull { .. } => Code::Refused,
+            | Fault::QueueFull { .. }
+            | Fault::NotYours { .. }
+            | Fault::NotText { .. }
+            | Fault::WasCancelled { .. }
+            | Fault::WrittenAlready { .. }
+            | Fault::Waiting { .. }
+            | Fault::NotLocked
+            | Fault::ArchiveExists { .. }
+            | Fault::ArchiveDamaged { .. }
+            | Fault::ArchiveNewer { .. }
+            | Fault::ArchiveForeign { .. } => Code::Refused,
             Fault::PeerUnreachable { .. } => Code::PeerUnreachable,
             Fault::IdentityChanged { .. } => Code::IdentityChanged,
             Fault::NotVerified { .. } => Code::Unverified,
@@ -199,8 +216,10 @@ impl Fault {
             | Fault::ReadOnly { .. }
             | Fault::NotOurs { .. }
             | Fault::DiskFull
+            | Fault::MemoryFull
             | Fault::File { .. }
             | Fault::NoHome => Code::AgentUnavailable,
+            Fault::StoreDamaged { .. } => Code::StoreDamaged,
             Fault::Output { .. } | Fault::OutputClosed | Fault::Internal { .. } => Code::Internal,
             Fault::Interrupted => Code::Interrupted,
             Fault::Agent(report) => report.code,
@@ -228,6 +247,7 @@ impl Fault {
                 report.reason = Some(reason.as_str().to_owned());
                 report.id.clone_from(id);
             }
+            Fault::Locked { id, .. } => report.id.clone_from(id),
             Fault::Queued { reason, id, .. } => {
                 report.reason.clone_from(reason);
                 report.id = Some(id.clone());
@@ -285,120 +305,9 @@ impl Reason {
     }
 }
 
-impl Code {
-    /// All of them.
-    pub(crate) const ALL: [Code; 16] = [
-        Code::Internal,
-        Code::Usage,
-        Code::ServerUnreachable,
-        Code::ServerIdentityMismatch,
-        Code::AuthRequired,
-        Code::AuthFailed,
-        Code::RateLimited,
-        Code::PeerUnreachable,
-        Code::Queued,
-        Code::IdentityChanged,
-        Code::Unverified,
-        Code::AgentUnavailable,
-        Code::NotFound,
-        Code::Refused,
-        Code::WeakPassword,
-        Code::Interrupted,
-    ];
-
-    /// The word of the contract's `code`.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Code::Internal => "internal",
-            Code::Usage => "usage",
-            Code::ServerUnreachable => "server_unreachable",
-            Code::ServerIdentityMismatch => "server_identity_mismatch",
-            Code::AuthRequired => "auth_required",
-            Code::AuthFailed => "auth_failed",
-            Code::RateLimited => "rate_limited",
-            Code::PeerUnreachable => "peer_unreachable",
-            Code::Queued => "queued",
-            Code::IdentityChanged => "identity_changed",
-            Code::Unverified => "unverified",
-            Code::AgentUnavailable => "agent_unavailable",
-            Code::NotFound => "not_found",
-            Code::Refused => "refused",
-            Code::WeakPassword => "weak_password",
-            Code::Interrupted => "interrupted",
-        }
-    }
-
-    /// The exit code of a command that fails with this.
-    pub(crate) fn exit(self) -> u8 {
-        match self {
-            Code::Internal => 1,
-            Code::Usage => 2,
-            Code::ServerUnreachable | Code::ServerIdentityMismatch => 3,
-            Code::AuthRequired | Code::AuthFailed => 4,
-            Code::RateLimited => 5,
-            Code::PeerUnreachable => 6,
-            Code::Queued => 7,
-            Code::IdentityChanged | Code::Unverified => 8,
-            Code::AgentUnavailable => 9,
-            Code::NotFound => 10,
-            Code::Refused => 11,
-            Code::WeakPassword => 12,
-            Code::Interrupted => 130,
-        }
-    }
-
-    /// The code with this word.
-    pub(crate) fn parse(word: &str) -> Option<Code> {
-        Code::ALL.into_iter().find(|code| code.as_str() == word)
-    }
-}
-
-impl Report {
-    /// The object that stands under `error` on stderr. What does not apply is left out.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut object = json!({
-            "code": self.code.as_str(),
-            "exit": self.code.exit(),
-            "message": self.message,
-            "hint": self.hint,
-        });
-        if let Some(ms) = self.retry_after_ms {
-            object["retry_after_ms"] = json!(ms);
-        }
-        if let Some(reason) = &self.reason {
-            object["reason"] = json!(reason);
-        }
-        if let Some(id) = &self.id {
-            object["id"] = json!(id);
-        }
-        object
-    }
-
-    /// The other end of [`Report::to_json`]; a code that this version does not know is `internal`.
-    pub(crate) fn from_json(object: &Value) -> Report {
-        let word = |name: &str| object[name].as_str().map(str::to_owned);
-        Report {
-            code: object["code"].as_str().and_then(Code::parse).unwrap_or(Code::Internal),
-            message: word("message").unwrap_or_default(),
-            hint: word("hint").unwrap_or_default(),
-            retry_after_ms: object["retry_after_ms"].as_u64(),
-            reason: word("reason"),
-            id: word("id"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_code_is_found_by_its_word() {
-        for code in Code::ALL {
-            assert_eq!(Code::parse(code.as_str()), Some(code));
-        }
-        assert_eq!(Code::parse("no_such_code"), None);
-    }
 
     #[test]
     fn a_fault_crosses_the_socket_whole() {

@@ -1,0 +1,332 @@
+//! Sending texts, and changing, signing and taking back what was sent.
+
+use hither_proto::{
+    id::MessageId,
+    limits::{EMOJI_BYTES_MAX, TEXT_BYTES_MAX},
+    message::{Body, Ref, Text},
+    name::Name,
+};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::{
+    acquaintance, candidates, chosen,
+    delivery::{Queued, deliver, enqueue, sent},
+    from_store, message_id, no_message,
+};
+use crate::{
+    agent::{
+        agent::{Agent, Handle},
+        people::resolve,
+        store::{Message, State},
+    },
+    fault::Fault,
+};
+
+/// What to send.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Send {
+    to: String,
+    text: String,
+    id: Option<String>,
+    reply_to: Option<String>,
+    wait_ms: Option<u64>,
+}
+
+/// What to change.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Edit {
+    id: String,
+    text: String,
+    with: Option<String>,
+    wait_ms: Option<u64>,
+}
+
+/// What to take back.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Delete {
+    id: String,
+    with: Option<String>,
+    #[serde(default)]
+    here: bool,
+    wait_ms: Option<u64>,
+}
+
+/// What to put a sign on; without one, mine is taken back.
+#[derive(Deserialize)]
+pub(in crate::agent) struct React {
+    id: String,
+    emoji: Option<String>,
+    with: Option<String>,
+    wait_ms: Option<u64>,
+}
+
+/// What not to send.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Cancel {
+    id: String,
+}
+
+/// Whose timer is meant, and what it is to be, if it is to change.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Timer {
+    name: String,
+    #[serde(default, deserialize_with = "given")]
+    seconds: Option<Option<u32>>,
+}
+
+/// Whom I am typing to.
+#[derive(Deserialize)]
+pub(in crate::agent) struct Typing {
+    to: String,
+    on: Option<bool>,
+}
+
+/// Sends a text.
+pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
+    let Send { to, text, id, reply_to, wait_ms } = what;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Fault::TextTooLong);
+    }
+    let id = id.as_deref().map(message_id).transpose()?;
+    let reply_to = reply_to.as_deref().map(message_id).transpose()?;
+    deliver(handle, wait_ms, move |agent| {
+        let to = resolve(agent.account()?, &to)?;
+        let reply_to = reply_to.map(|id| answered(agent, id, &to)).transpose()?;
+        let text = Text { text, reply_to, expires_after: None };
+        match id.map(|id| before(agent, &to, id, &text)).transpose()?.flatten() {
+            Some(queued) => Ok(queued),
+            None => enqueue(agent, to, id, Body::Text(text)),
+        }
+    })
+    .await
+}
+
+/// Gives a text of mine another wording.
+pub(in crate::agent) async fn edit(handle: &Handle, what: Edit) -> Result<Value, Fault> {
+    let Edit { id, text, with, wait_ms } = what;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Fault::TextTooLong);
+    }
+    let of = message_id(&id)?;
+    let edited = deliver(handle, wait_ms, move |agent| {
+        let message = my_text(agent, of, with.as_deref())?;
+        if message.state == State::Cancelled {
+            return Err(Fault::WasCancelled { id: of.to_string() });
+        }
+        enqueue(agent, message.with, None, Body::Edit { of, text })
+    });
+    Ok(about(of, edited.await?))
+}
+
+/// Takes a text of mine back, or removes any message from this machine.
+pub(in crate::agent) async fn delete(handle: &Handle, what: Delete) -> Result<Value, Fault> {
+    let Delete { id, with, here, wait_ms } = what;
+    let of = message_id(&id)?;
+    if here {
+        handle.call(move |agent| erase_here(agent, of, with.as_deref())).await?;
+        return Ok(about(of, json!({ "id": of.to_string(), "state": "deleted" })));
+    }
+    let name = with.clone();
+    let unsent = handle.call(move |agent| {
+        let message = my_text(agent, of, name.as_deref())?;
+        let unsent = message.state == State::Cancelled || withdraw(agent, &message.with, of)?;
+        Ok(unsent.then_some(message.seq))
+    });
+    if let Some(seq) = unsent.await? {
+        handle.call(move |agent| erase(agent, seq)).await?;
+        return Ok(about(of, json!({ "id": of.to_string(), "state": "cancelled" })));
+    }
+    let deleted = deliver(handle, wait_ms, move |agent| {
+        let message = my_text(agent, of, with.as_deref())?;
+        enqueue(agent, message.with, None, Body::Delete { of })
+    });
+    Ok(about(of, deleted.await?))
+}
+
+/// Puts my sign on a message, or takes it back.
+pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Value, Fault> {
+    let React { id, emoji, with, wait_ms } = what;
+    let of = message_id(&id)?;
+    let obeyed = |char: char| char.is_control() || char.is_whitespace();
+    let fits =
+        |emoji: &String| (1..=EMOJI_BYTES_MAX).contains(&emoji.len()) && !emoji.contains(obeyed);
+    if emoji.as_ref().is_some_and(|emoji| !fits(emoji)) {
+        return Err(Fault::BadEmoji);
+    }
+    let signed = deliver(handle, wait_ms, move |agent| {
+        let message = chosen(agent, of, with.as_deref())?;
+        if !matches!(message.body, Body::Text(_) | Body::Unknown { .. }) {
+            return Err(Fault::NotText { id: of.to_string() });
+        }
+        if message.state == State::Cancelled {
+            return Err(Fault::WasCancelled { id: of.to_string() });
+        }
+        let (of, emoji) = (Ref { id: of, own: message.mine }, emoji.unwrap_or_default());
+        enqueue(agent, message.with, None, Body::Reaction { of, emoji })
+    });
+    Ok(about(of, signed.await?))
+}
+
+/// Keeps a message that waits from ever being sent.
+pub(in crate::agent) async fn cancel(handle: &Handle, what: Cancel) -> Result<Value, Fault> {
+    let id = message_id(&what.id)?;
+    handle
+        .call(move |agent| {
+            let waiting = agent.account()?.node.queue().find(|(_, message, ..)| message.id == id);
+            let waiting = waiting.map(|(to, message, ..)| (to.clone(), message.body.clone()));
+            let cancelled = match waiting {
+                Some((to, Body::Timer { .. })) => {
+                    let cancelled = withdraw(agent, &to, id)?;
+                    restore_timer(agent, &to)?;
+                    cancelled
+                }
+                Some((to, _)) => withdraw(agent, &to, id)?,
+                None => match candidates(agent, id, None)?.first() {
+                    None => return Err(no_message(id)),
+                    Some(message) if !message.mine => {
+                        return Err(Fault::NotYours { id: id.to_string() });
+                    }
+                    Some(message) => message.state == State::Cancelled,
+                },
+            };
+            match cancelled {
+                true => Ok(json!({ "id": id.to_string(), "state": "cancelled" })),
+                false => Err(Fault::WrittenAlready { id: id.to_string() }),
+            }
+        })
+        .await
+}
+
+/// After how many seconds texts of a conversation disappear. Changes it first, if asked to.
+pub(in crate::agent) async fn timer(handle: &Handle, what: Timer) -> Result<Value, Fault> {
+    let Timer { name, seconds } = what;
+    if seconds == Some(Some(0)) {
+        return Err(Fault::BadTimer);
+    }
+    handle
+        .call(move |agent| {
+            let name = acquaintance(agent, &name)?;
+            if let Some(seconds) = seconds
+                && agent.account()?.node.timer(&name) != seconds
+            {
+                enqueue(agent, name.clone(), None, Body::Timer { seconds })?;
+            }
+            let seconds = agent.account()?.node.timer(&name);
+            Ok(json!({ "name": name.as_str(), "seconds": seconds }))
+        })
+        .await
+}
+
+/// Tells somebody that I am typing, or have stopped, if they are there.
+pub(in crate::agent) async fn typing(handle: &Handle, what: Typing) -> Result<Value, Fault> {
+    handle
+        .call(move |agent| {
+            let now = agent.now();
+            let to = acquaintance(agent, &what.to)?;
+            agent.account()?.node.typing(now, &to, what.on.unwrap_or(true));
+            Ok(json!({}))
+        })
+        .await
+}
+
+/// What a text answers.
+fn answered(agent: &mut Agent, id: MessageId, with: &Name) -> Result<Ref, Fault> {
+    let mut messages = candidates(agent, id, Some(with.as_str()))?;
+    // Should both have used the id, people rather answer each other.
+    let message = messages.pop().ok_or_else(|| no_message(id))?;
+    Ok(Ref { id, own: message.mine })
+}
+
+/// The text that went out under this id before, which must be the same.
+fn before(
+    agent: &mut Agent,
+    to: &Name,
+    id: MessageId,
+    text: &Text,
+) -> Result<Option<Queued>, Fault> {
+    // What is queued may not be on disk yet.
+    let queued = agent.account()?.node.queue().find(|(_, message, ..)| message.id == id);
+    let queued = queued.map(|(with, message, ..)| (with.clone(), message.body.clone(), None));
+    let known = match queued {
+        Some(queued) => Some(queued),
+        None => sent(agent, id)?.and_then(|message| match message.state {
+            // It was not sent, and is meant to be now.
+            State::Queued | State::Cancelled => None,
+            _ => Some((message.with, message.body, Some("delivered"))),
+        }),
+    };
+    let Some((with, body, done)) = known else { return Ok(None) };
+    let same = |before: &Text| (&before.text, before.reply_to) == (&text.text, text.reply_to);
+    if with != *to || !matches!(&body, Body::Text(before) if same(before)) {
+        return Err(Fault::IdTaken);
+    }
+    let hold = agent.account()?.node.waiting_for(to);
+    Ok(Some(Queued { to: to.clone(), id, done, hold }))
+}
+
+fn my_text(agent: &mut Agent, id: MessageId, with: Option<&str>) -> Result<Message, Fault> {
+    let messages = candidates(agent, id, with)?;
+    if messages.is_empty() {
+        return Err(no_message(id));
+    }
+    let mine = messages.into_iter().find(|message| message.mine);
+    let mine = mine.ok_or_else(|| Fault::NotYours { id: id.to_string() })?;
+    match mine.body {
+        Body::Text(_) => Ok(mine),
+        _ => Err(Fault::NotText { id: id.to_string() }),
+    }
+}
+
+/// Takes a message out of the queue, and with it what was queued about it. False if it may have arrived.
+fn withdraw(agent: &mut Agent, to: &Name, id: MessageId) -> Result<bool, Fault> {
+    let node = &mut agent.account()?.node;
+    if !node.cancel(to, id) {
+        return Ok(false);
+    }
+    let about = |body: &Body| match body {
+        Body::Edit { of, .. } | Body::Delete { of } => *of == id,
+        Body::Reaction { of, .. } => *of == Ref { id, own: true },
+        _ => false,
+    };
+    let queue = node.queue().filter(|(with, message, ..)| *with == to && about(&message.body));
+    let orphans: Vec<MessageId> = queue.map(|(_, message, ..)| message.id).collect();
+    for orphan in orphans {
+        node.cancel(to, orphan);
+    }
+    Ok(true)
+}
+
+/// What a timer that was taken back took the place of is on the disk only.
+fn restore_timer(agent: &mut Agent, of: &Name) -> Result<(), Fault> {
+    agent.settle_early()?;
+    let conversations = from_store(agent, |account| account.store.conversations())?;
+    let found = conversations.into_iter().find(|(name, _)| name == of);
+    let timer = found.and_then(|(_, conversation)| conversation.timer);
+    agent.account()?.node.set_timer(of, timer);
+    Ok(())
+}
+
+fn erase_here(agent: &mut Agent, id: MessageId, with: Option<&str>) -> Result<(), Fault> {
+    let message = chosen(agent, id, with)?;
+    if message.state == State::Queued {
+        // Without its row it would not outlive the agent, and nobody would know whether it went out.
+        return Err(Fault::Waiting { id: id.to_string() });
+    }
+    erase(agent, message.seq)
+}
+
+fn erase(agent: &mut Agent, seq: u64) -> Result<(), Fault> {
+    from_store(agent, |account| account.store.erase(&[seq])).map(|_| ())
+}
+
+/// An answer, and which message it is about.
+fn about(of: MessageId, mut answer: Value) -> Value {
+    answer["of"] = json!(of.to_string());
+    answer
+}
+
+/// Tells a member that is `null` from one that is not there.
+fn given<'de, D: Deserializer<'de>>(member: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(member).map(Some)
+}

@@ -1,0 +1,3 @@
+//! Fuzzes `note`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hither_proto::fuzz::run("note", bytes));

@@ -1,0 +1,78 @@
+//! How fast the shipped binaries are and how much memory they take, each beside a floor that was
+//! measured in the same minute. Run by `cargo xtask bench`, which builds everything for release.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what goes wrong in an area ends that area"
+)]
+
+mod api;
+mod crowd;
+mod disk;
+mod flow;
+mod latency;
+mod loopback;
+mod memory;
+mod process;
+mod ratchet;
+mod report;
+mod samples;
+mod search;
+mod start;
+
+use std::{
+    env,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
+
+use crowd::Crowd;
+use report::{Report, Row};
+
+/// What areas share, because it takes minutes to make.
+#[derive(Default)]
+struct Shared {
+    crowd: Option<Crowd>,
+}
+
+type Area = (&'static str, fn(&mut Shared) -> Vec<Row>);
+
+const AREAS: [Area; 6] = [
+    ("ratchet", |_| ratchet::measure()),
+    ("flow", |_| flow::measure()),
+    ("latency", |_| latency::measure()),
+    ("search", |_| search::measure()),
+    ("memory", |shared| memory::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
+    ("start", |shared| start::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    // Cargo says this when it runs benchmarks. When it runs tests, nobody wants to wait for them.
+    if !args.iter().any(|arg| arg == "--bench") {
+        println!("run `cargo xtask bench`");
+        return ExitCode::SUCCESS;
+    }
+    let json = args.iter().any(|arg| arg == "--json");
+    let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
+    let names = AREAS.map(|(name, _)| name);
+    if let Some(unknown) = wanted.iter().find(|area| !names.contains(&area.as_str())) {
+        eprintln!("There is no area `{unknown}`. There are: {}.", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut report = Report::begin();
+    let mut shared = Shared::default();
+    for (name, measure) in AREAS {
+        if wanted.is_empty() || wanted.iter().any(|area| *area == name) {
+            eprintln!("{name} …");
+            // The panic has said what went wrong; the other areas can still be measured.
+            match panic::catch_unwind(AssertUnwindSafe(|| measure(&mut shared))) {
+                Ok(rows) => report.rows.extend(rows),
+                Err(_) => report.failed.push(name),
+            }
+        }
+    }
+    println!("{}", if json { report.to_json().to_string() } else { report.to_string() });
+    if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

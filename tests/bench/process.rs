@@ -1,0 +1,36 @@
+//! What the kernel says of a process: its time on a core, and its memory. Linux only.
+
+use std::fs;
+
+/// Ticks in a second in `/proc/PID/stat`: the same on every Linux that programs have ever seen.
+const TICKS: f64 = 100.0;
+
+/// Seconds that all threads of a process have spent on a core, in the kernel and outside.
+#[track_caller]
+pub(crate) fn cpu(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process that runs");
+    // The name of the program, in brackets, may hold anything; what follows are numbers.
+    let (_, numbers) = stat.rsplit_once(") ").expect("a name in brackets");
+    let ticks = |at: usize| numbers.split(' ').nth(at).and_then(|text| text.parse::<f64>().ok());
+    (ticks(11).expect("time outside the kernel") + ticks(12).expect("time in the kernel")) / TICKS
+}
+
+/// Bytes of memory that a process keeps in use.
+#[track_caller]
+pub(crate) fn resident(pid: u32) -> f64 {
+    kibibytes(pid, "status", "VmRSS:")
+}
+
+/// The same, with what it shares with others divided among them.
+#[track_caller]
+pub(crate) fn proportional(pid: u32) -> f64 {
+    kibibytes(pid, "smaps_rollup", "Pss:")
+}
+
+#[track_caller]
+fn kibibytes(pid: u32, file: &str, field: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("a process that runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
+    let number = line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number");
+    number * 1024.0
+}
