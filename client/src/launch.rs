@@ -84,6 +84,8 @@ fn spawn(profile: &Profile) -> Result<ChildStdout, Fault> {
         .open(&log)
         .map_err(|error| Fault::file(&log, &error))?;
     let mut command = Command::new(&program);
+    // An empty --home overrules the variable, and the agent must not follow it either.
+    command.env_remove("HITHER_HOME");
     if let Some(home) = &profile.home {
         command.arg("--home").arg(home);
     }

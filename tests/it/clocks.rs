@@ -19,16 +19,16 @@ const YEAR: i64 = 365 * 24 * 60 * 60;
 #[test]
 fn a_clock_that_is_set_changes_neither_order_nor_delivery() {
     let lab = Lab::new("clock set");
-    let Some(clock) = lab.clock() else { return };
+    let Some(machine) = lab.machine() else { return };
     let server = lab.server();
-    let [alice, bob] = [lab.person("alice").with_clock(&clock), lab.person("bob")];
+    let [alice, bob] = [lab.person("alice").on(&machine), lab.person("bob")];
     for person in [&alice, &bob] {
         person.registers(&server);
     }
     alice.befriends(&bob);
     let mut said = Vec::new();
     for ahead in [0, YEAR, -YEAR, 0] {
-        clock.is_ahead(ahead);
+        machine.clock_is_ahead(ahead);
         for restarts in [false, true] {
             if restarts {
                 alice.kills_agent();
@@ -54,9 +54,9 @@ fn a_clock_that_is_set_changes_neither_order_nor_delivery() {
 #[test]
 fn what_is_queued_under_a_wrong_clock_goes_out_under_any_other() {
     let lab = Lab::new("clock and queue");
-    let Some(clock) = lab.clock() else { return };
+    let Some(machine) = lab.machine() else { return };
     let server = lab.server();
-    let [alice, bob] = [lab.person("alice").with_clock(&clock), lab.person("bob")];
+    let [alice, bob] = [lab.person("alice").on(&machine), lab.person("bob")];
     for person in [&alice, &bob] {
         person.registers(&server);
     }
@@ -65,12 +65,12 @@ fn what_is_queued_under_a_wrong_clock_goes_out_under_any_other() {
     alice.sees_offline("bob");
     let mut ids = Vec::new();
     for ahead in [YEAR, -40 * YEAR, 100 * YEAR, -YEAR] {
-        clock.is_ahead(ahead);
+        machine.clock_is_ahead(ahead);
         ids.push(alice.queues("bob", &ahead.to_string()));
         alice.kills_agent();
         assert_eq!(alice.queue(), ids, "in the order in which they were written");
     }
-    clock.is_ahead(0);
+    machine.clock_is_ahead(0);
     bob.starts_agent();
     let heard: Vec<String> = bob.awaits(4).into_iter().map(|message| message.id).collect();
     assert_eq!(heard, ids);
@@ -80,14 +80,14 @@ fn what_is_queued_under_a_wrong_clock_goes_out_under_any_other() {
 #[test]
 fn a_machine_whose_clock_is_wrong_can_log_in() {
     let lab = Lab::new("clock and login");
-    let Some(clock) = lab.clock() else { return };
+    let Some(machine) = lab.machine() else { return };
     let server = lab.server();
-    let alice = lab.person("alice").with_clock(&clock);
-    clock.is_ahead(YEAR);
+    let alice = lab.person("alice").on(&machine);
+    machine.clock_is_ahead(YEAR);
     alice.registers(&server);
     alice.is_online();
     alice.logs_out();
-    clock.is_ahead(-YEAR);
+    machine.clock_is_ahead(-YEAR);
     alice.logs_in(&server);
     alice.is_online();
 }
@@ -95,9 +95,9 @@ fn a_machine_whose_clock_is_wrong_can_log_in() {
 #[test]
 fn a_message_that_is_to_disappear_does_so_however_the_clock_is_set() {
     let lab = Lab::new("clock and timer");
-    let Some(clock) = lab.clock() else { return };
+    let Some(machine) = lab.machine() else { return };
     let server = lab.server();
-    let [alice, bob] = [lab.person("alice"), lab.person("bob").with_clock(&clock)];
+    let [alice, bob] = [lab.person("alice"), lab.person("bob").on(&machine)];
     for person in [&alice, &bob] {
         person.registers(&server);
     }
@@ -106,18 +106,18 @@ fn a_message_that_is_to_disappear_does_so_however_the_clock_is_set() {
     until_true("the timer is here", || bob.runs(&["timer", "alice"]).done()["seconds"] == 2);
     for (read_at, then) in [(0, YEAR), (YEAR, 0), (0, -YEAR), (-YEAR, 0)] {
         let id = alice.says("bob", "soon gone");
-        clock.is_ahead(read_at);
+        machine.clock_is_ahead(read_at);
         assert_eq!(bob.hears(1), ["soon gone"]);
-        clock.is_ahead(then);
+        machine.clock_is_ahead(then);
         bob.sees_no_more("alice", &id);
     }
     // While the agent does not run, too.
     for (read_at, then) in [(0, -YEAR), (YEAR, 0)] {
         let (id, agent) = (alice.says("bob", "soon gone"), bob.agent());
-        clock.is_ahead(read_at);
+        machine.clock_is_ahead(read_at);
         assert_eq!(bob.hears(1), ["soon gone"]);
         kill(agent);
-        clock.is_ahead(then);
+        machine.clock_is_ahead(then);
         bob.sees_no_more("alice", &id);
     }
 }
@@ -125,14 +125,14 @@ fn a_message_that_is_to_disappear_does_so_however_the_clock_is_set() {
 #[test]
 fn an_account_that_was_to_lock_while_the_machine_slept_is_locked_when_it_wakes() {
     let lab = Lab::new("clock and lock");
-    let Some(clock) = lab.clock() else { return };
+    let Some(machine) = lab.machine() else { return };
     let server = lab.server();
-    let alice = lab.person("alice").with_clock(&clock);
+    let alice = lab.person("alice").on(&machine);
     alice.registers(&server);
     alice.runs(&["config", "set", "agent.lock_after", "1h"]).done();
-    clock.is_ahead(-YEAR);
+    machine.clock_is_ahead(-YEAR);
     assert_eq!(alice.status()["locked"], false, "no time has passed");
-    clock.is_ahead(2 * 60 * 60 - YEAR);
+    machine.clock_is_ahead(2 * 60 * 60 - YEAR);
     alice.runs(&["list"]).fails(4, "auth_required");
     assert_eq!(alice.status()["locked"], true);
     alice.unlocks();

@@ -10,13 +10,13 @@ use hither_tests::{
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::hostile::{befriended, id, rng};
+use crate::hostile::{befriended, id, rng, tells_nobody_what_it_read};
 
 #[test]
 fn a_record_that_cannot_be_read_is_kept_aside_and_the_rest_goes_on() {
     let lab = Lab::new("quarantine");
     let (_server, bob, mut mallory, bobs) = befriended(&lab, "bob");
-    says_nothing_of_its_own(&bob);
+    tells_nobody_what_it_read(&bob);
     let mut path = tells(&mut mallory, &bobs, &["one", "two", "three"]);
     bob.hears(3);
     let answering = bob.starts(&["send", "mallory", "--wait", "60s", "four"], None);
@@ -50,7 +50,7 @@ fn a_record_that_cannot_be_read_is_kept_aside_and_the_rest_goes_on() {
 fn a_conversation_whose_record_cannot_be_read_keeps_its_messages() {
     let lab = Lab::new("spoilt conversation");
     let (server, bob, mut mallory, bobs) = befriended(&lab, "bob");
-    says_nothing_of_its_own(&bob);
+    tells_nobody_what_it_read(&bob);
     let mut carol = rogue::Account::new("carol").registers(&server);
     carol.befriends(&bob);
     drop(tells(&mut mallory, &bobs, &["one", "two"]));
@@ -250,12 +250,6 @@ fn tells(teller: &mut Online, to: &hither_proto::identity::Entry, texts: &[&str]
     let last = u8::try_from(texts.len()).unwrap();
     path.hears_receipt_of(MessageId([last; 16]));
     path
-}
-
-/// Nobody here confirms a receipt, so an agent that has one would go on calling, and not be called.
-#[track_caller]
-fn says_nothing_of_its_own(person: &Person) {
-    person.runs(&["config", "set", "messages.read_receipts", "false"]).done();
 }
 
 /// Changes one byte of the record at this place of a table, and returns what it is then.

@@ -12,7 +12,7 @@ use hither_tests::{
     rogue::Path,
 };
 
-use crate::hostile::{befriended, id, rng};
+use crate::hostile::{befriended, id, rng, tells_nobody_what_it_read};
 
 /// How many messages each machine has to bring out.
 const EACH: usize = 6;
@@ -71,6 +71,7 @@ fn brings_out(home: &Person, server: &Server, text: &str) {
 fn a_contact_who_says_everything_again_changes_nothing() {
     let lab = Lab::new("replayed history");
     let (_server, bob, mut mallory, bobs) = befriended(&lab, "bob");
+    tells_nobody_what_it_read(&bob);
     let mut path = mallory.calls(&bobs).dials(&mut rng());
     path.greets();
     let history = history();

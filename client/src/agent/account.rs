@@ -7,7 +7,7 @@ use hither_proto::{
     identity::Identity,
     login::SessionKey,
     name::{Address, Link},
-    node::{self, Node, Remembered, Start},
+    node::{self, Change, Node, Remembered, Start},
     time::Time,
     vault::{Vault, VaultKey},
     wire::{
@@ -104,6 +104,20 @@ impl Account {
         let remembered = all_remembered(&self.store)?.ok_or(StoreError::Damaged)?;
         self.node = start(&self.saved, &self.store, remembered, rng)?;
         Ok(())
+    }
+
+    /// Conversations stand where these changes have left them on the disk, and nowhere else.
+    pub(super) fn follow_store(&mut self, changes: &[Change]) {
+        let mut last = None;
+        for change in changes {
+            let (Change::Received { from: with, .. } | Change::Cancelled { to: with, .. }) = change
+            else {
+                continue;
+            };
+            if last.replace(with) != Some(with) {
+                self.node.set_conversation(with, self.store.conversation(with));
+            }
+        }
     }
 
     /// The server has ended the session: whoever is logged in elsewhere speaks for the account now.
@@ -212,4 +226,60 @@ fn start(
         queue: store.queue()?,
         rng: Rng::from_seed(seed),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use hither_proto::{
+        id::MessageId,
+        message::{Body, Message},
+        name::{Name, ServerPin},
+        node::Conversation,
+        time::UnixTime,
+    };
+
+    use super::*;
+
+    fn log_in(folder: &Path) -> Account {
+        let saved = SavedSession {
+            name: "alice".parse().unwrap(),
+            host: "127.0.0.1:9".parse().unwrap(),
+            pin: ServerPin::of_hash(&[1; 32]),
+            seed: Secret::new([2; 32]),
+            vault_key: Secret::new([3; 32]),
+            device: Secret::new([4; 32]),
+            session: [5; 16],
+        };
+        let (seed, server_pin) = (saved.seed.duplicate(), saved.pin.to_string());
+        let vault = Vault { seed, server_pin, contacts: Vec::new() };
+        let mut rng = Rng::from_seed(Secret::new([6; 32]));
+        Account::log_in(saved, (1, vault), folder, &mut rng).unwrap()
+    }
+
+    #[test]
+    fn a_timer_that_comes_again_turns_nothing_back() {
+        let folder = std::env::temp_dir().join(format!("hither-account-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bob: Name = "bob".parse().unwrap();
+        let message = |number, seconds| {
+            let (id, body) = (MessageId([number; 16]), Body::Timer { seconds });
+            Message { id, sent_at: 0, seen: None, body }
+        };
+        let theirs = [Change::Received { from: bob.clone(), message: message(1, Some(60)) }];
+        let mine = [Change::Queued { to: bob.clone(), message: message(2, None) }];
+        let now = UnixTime::from_millis(1);
+        let mut account = log_in(&folder);
+        for changes in [&theirs, &mine] {
+            account.store.apply(now, changes, &[]).unwrap();
+        }
+        drop(account);
+        let mut account = log_in(&folder);
+        // So the node takes a message whose receipt was lost.
+        let again = Conversation { seen: None, timer: Some(60) };
+        account.node.set_conversation(&bob, again);
+        account.store.apply(now, &theirs, &[]).unwrap();
+        account.follow_store(&theirs);
+        assert_eq!(account.node.timer(&bob), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -131,6 +131,8 @@ pub(super) struct Agent {
     pub(super) config: Config,
     pub(super) peers: Peers,
     pub(super) stopping: bool,
+    /// Until when nothing disappears, because the disk did not take it.
+    pub(super) expiry_rests: Option<Instant>,
     to: mpsc::Sender<ToAgent>,
     notices: broadcast::Sender<Notice>,
     started: Instant,
@@ -174,6 +176,7 @@ impl Agent {
             config,
             peers,
             stopping: false,
+            expiry_rests: None,
             to,
             notices,
             started: Instant::now(),
@@ -222,6 +225,8 @@ impl Agent {
                 () = signalled(&mut interrupt) => self.stopping = true,
             }
             self.lock_if_due();
+            // Before anybody asks for what is to be gone by now.
+            tokio::task::block_in_place(|| self.expire());
             let mut taken = 0;
             while let Some(told) = first.take() {
                 self.take(told);
@@ -231,7 +236,6 @@ impl Agent {
             // A commit waits for the disk, and must not hold up the network's tasks.
             let failed = tokio::task::block_in_place(|| self.settle()).err();
             self.answer(failed.as_ref());
-            tokio::task::block_in_place(|| self.expire());
         }
         self
     }
@@ -404,13 +408,11 @@ impl Agent {
         }
     }
 
-    /// Carries out what was asked for in this batch before something else is done. Whoever asked hears if
-    /// it is lost.
+    /// Carries out what was asked for in this batch before something else is done, and answers whoever asked:
+    /// what is on disk, or lost, is so whatever comes of the rest.
     pub(super) fn settle_early(&mut self) -> Result<(), Fault> {
         let settled = self.settle();
-        if let Err(failed) = &settled {
-            self.answer(Some(failed));
-        }
+        self.answer(settled.as_ref().err());
         settled
     }
 

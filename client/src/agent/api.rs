@@ -64,11 +64,11 @@ pub(super) async fn call(
             Ok(logins::unlock(handle, password).await?)
         }
         "account.export" => {
-            let Archive { file, password } = parse(params)?;
+            let Archive { file, password } = archive(params)?;
             Ok(messages::export(handle, file, password).await?)
         }
         "account.import" => {
-            let Archive { file, password } = parse(params)?;
+            let Archive { file, password } = archive(params)?;
             Ok(messages::import(handle, file, password).await?)
         }
         "status" => Ok(people::status(handle).await?),
@@ -141,6 +141,12 @@ struct Named {
 struct Verify {
     name: String,
     r#match: String,
+}
+
+/// An archive at a path that means the same to whoever asks and to the agent.
+fn archive(params: Value) -> Result<Archive, Refused> {
+    let archive: Archive = parse(params)?;
+    if archive.file.is_absolute() { Ok(archive) } else { Err(Refused::Params) }
 }
 
 fn named(params: Value) -> Result<String, Refused> {

@@ -169,8 +169,16 @@ async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<V
             // The store of the same account, if it is open, must be closed before it is opened.
             agent.uninstall();
             let path = Store::path_in(&folder, &session.seed);
-            let account = Account::log_in(session, vault, &folder, &mut agent.rng)
-                .map_err(|error| error.fault(&path, &log))?;
+            let account = match Account::log_in(session, vault, &folder, &mut agent.rng) {
+                Ok(account) => account,
+                Err(error) => {
+                    if agent.locked.is_some() {
+                        // It stays locked, and no key stays behind.
+                        agent.wipe_session()?;
+                    }
+                    return Err(error.fault(&path, &log));
+                }
+            };
             let answer = json::account(&account);
             agent.install(account, server, session_key);
             agent.unlocked()?;

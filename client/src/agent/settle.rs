@@ -15,7 +15,7 @@ use super::{
 use crate::fault::Fault;
 
 /// How long a disk that did not take a change is left alone.
-const DISK_PAUSE: Duration = Duration::from_secs(3);
+pub(super) const DISK_PAUSE: Duration = Duration::from_secs(3);
 
 impl Agent {
     /// Carries out everything that the node asks for.
@@ -24,23 +24,29 @@ impl Agent {
         loop {
             let Some(account) = &mut self.account else { return Ok(()) };
             let mut changes = Vec::new();
-            let mut rest = Vec::new();
+            let (mut told, mut rest) = (Vec::new(), Vec::new());
             while let Some(output) = account.node.poll(now) {
                 match output {
                     Output::Store(change) => changes.push(change),
+                    // It is on the other's disk, whatever becomes of ours.
+                    Output::Event(event @ Event::Delivered(..)) => told.push(event),
                     output => rest.push(output),
                 }
             }
             let read = std::mem::take(&mut account.read);
-            if changes.is_empty() && read.is_empty() && rest.is_empty() {
+            if changes.is_empty() && read.is_empty() && rest.is_empty() && told.is_empty() {
                 return Ok(());
             }
+            told.into_iter().for_each(|event| self.notify(Notice::Node(event)));
+            let Some(account) = &mut self.account else { return Ok(()) };
             if !changes.is_empty() || !read.is_empty() {
                 match account.store.apply(unix_now(), &changes, &read) {
-                    Ok(applied) if applied.received || applied.noted => {
-                        self.notify(Notice::Received)
+                    Ok(applied) => {
+                        account.follow_store(&changes);
+                        if applied.received || applied.noted {
+                            self.notify(Notice::Received);
+                        }
                     }
-                    Ok(_) => {}
                     Err(error) => return Err(self.start_over(&error)),
                 }
             }

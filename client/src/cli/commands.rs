@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Taken back, it disappears on both sides; whoever has read it has read it. A message that was never
     /// sent is cancelled.
     Delete(Delete),
-    /// Put a sign on a message, or take yours back
+    /// React to a message with an emoji, or take your reaction back
     React(React),
     /// Keep a message that waits from being sent
     Cancel(Cancel),
@@ -225,10 +225,10 @@ pub(crate) struct Delete {
 pub(crate) struct React {
     /// The message, as `hither history NAME` shows it
     pub(crate) id: String,
-    /// The sign; it takes the place of yours before it
+    /// The emoji; it takes the place of yours before it
     #[arg(required_unless_present = "remove")]
     pub(crate) emoji: Option<String>,
-    /// Take your sign back
+    /// Take your reaction back
     #[arg(long, conflicts_with = "emoji")]
     pub(crate) remove: bool,
     /// With whom, should two people have used the same id
@@ -260,7 +260,7 @@ pub(crate) struct History {
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
-    /// Only messages before this one
+    /// Only messages before this one; its cursor does as well
     #[arg(long, value_name = "ID")]
     pub(crate) before: Option<String>,
 }

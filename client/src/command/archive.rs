@@ -21,6 +21,7 @@ struct Params<'a> {
 struct Exported {
     file: String,
     messages: u64,
+    quarantined: u64,
 }
 
 #[derive(Deserialize)]
@@ -44,8 +45,12 @@ pub(super) fn export(context: &Context, args: &Export) -> Result<(), Fault> {
     if context.screen.json {
         return context.screen.object(&answer);
     }
-    let Exported { file, messages } = context.typed(answer)?;
-    context.screen.done(&text::exported(&file, messages))
+    let Exported { file, messages, quarantined } = context.typed(answer)?;
+    context.screen.done(&text::exported(&file, messages))?;
+    match quarantined {
+        0 => Ok(()),
+        _ => context.screen.print(&format!("warning: {}", text::quarantined(quarantined))),
+    }
 }
 
 pub(super) fn import(context: &Context, args: &Import) -> Result<(), Fault> {

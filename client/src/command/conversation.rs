@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::cli::{History, Search};
 use crate::clock::Clock;
-use crate::fault::Fault;
+use crate::fault::{Fault, Usage};
 use crate::rpc::Agent;
 use crate::text;
 use crate::untrusted::Untrusted;
@@ -67,7 +67,11 @@ pub(super) fn list(context: &Context, with: Option<&str>, limit: u32) -> Result<
 }
 
 pub(super) fn search(context: &Context, args: &Search) -> Result<(), Fault> {
-    let params = json!({ "text": args.text.join(" "), "with": args.with, "limit": args.limit });
+    let text = args.text.join(" ");
+    if text.trim().is_empty() {
+        return Err(Usage::SearchEmpty.into());
+    }
+    let params = json!({ "text": text, "with": args.with, "limit": args.limit });
     let mut answer = context.agent()?.call("message.search", &params)?;
     let messages: Vec<Value> = context.typed(answer["messages"].take())?;
     show(context, messages, Ids::Shown)
@@ -112,7 +116,7 @@ fn show(context: &Context, messages: Vec<Value>, ids: Ids) -> Result<(), Fault> 
 }
 
 impl Message {
-    /// The message in a line, and a line more for each sign on it. What others chose comes behind what we
+    /// The message in a line, and a line more for each reaction to it. What others chose comes behind what we
     /// say, so that it cannot pass for it.
     fn line(&self, clock: &Clock, ids: Ids) -> String {
         let id = if ids == Ids::Shown { format!("{}  ", self.id) } else { String::new() };
@@ -205,7 +209,7 @@ mod tests {
             ),
             (
                 json!({ "kind": "reaction", "text": null, "of": "01G", "emoji": null }),
-                "soon bob: took a sign back from 01G",
+                "soon bob: took the reaction to 01G back",
             ),
         ];
         for (extra, expected) in table {

@@ -26,6 +26,7 @@ struct Waiting {
     to: Untrusted,
     kind: String,
     text: Option<Untrusted>,
+    emoji: Option<Untrusted>,
     of: Option<String>,
     queued_at: String,
     attempts: u64,
@@ -90,7 +91,8 @@ fn queue(context: &Context, mut answer: Value) -> Result<(), Fault> {
     for waiting in &queue {
         let Waiting { id, to, attempts, of, .. } = waiting;
         let at = clock.show(&waiting.queued_at);
-        let text = waiting.text.as_ref().map(|text| text.excerpt(EXCERPT)).unwrap_or_default();
+        let text = waiting.text.as_ref().or(waiting.emoji.as_ref());
+        let text = text.map(|text| text.excerpt(EXCERPT)).unwrap_or_default();
         let text = match (waiting.kind.as_str(), of) {
             ("text", _) => text,
             (kind, Some(of)) if text.is_empty() => format!("[{kind} of {of}]"),

@@ -57,6 +57,7 @@ pub(crate) enum Fault {
     NotText { id: String },
     WasCancelled { id: String },
     WrittenAlready { id: String },
+    DeleteStands { of: String },
     Waiting { id: String },
 
     // Archives.
@@ -122,6 +123,7 @@ pub(crate) enum Usage {
     TextMissing,
     TextEmpty,
     TextNotUtf8,
+    SearchEmpty,
 }
 
 /// Why there is no agent to talk to.
@@ -166,9 +168,10 @@ impl Fault {
             Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver => Code::AuthRequired,
             Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
-            Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. }) => {
-                Code::NotFound
-            }
+            Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })
+            | Fault::File {
+                error: io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, ..
+            } => Code::NotFound,
             Fault::LoggedIn { .. }
             | Fault::BadName
             | Fault::BadAddress
@@ -200,6 +203,7 @@ impl Fault {
             | Fault::NotText { .. }
             | Fault::WasCancelled { .. }
             | Fault::WrittenAlready { .. }
+            | Fault::DeleteStands { .. }
             | Fault::Waiting { .. }
             | Fault::NotLocked
             | Fault::ArchiveExists { .. }
@@ -345,6 +349,18 @@ mod tests {
         let object = Fault::AuthRequired.report().to_json();
         let names: Vec<&String> = object.as_object().unwrap().keys().collect();
         assert_eq!(names, ["code", "exit", "hint", "message"]);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_meant_is_no_fault_of_the_agent() {
+        let table = [
+            (io::ErrorKind::NotFound, Code::NotFound),
+            (io::ErrorKind::NotADirectory, Code::NotFound),
+            (io::ErrorKind::TimedOut, Code::AgentUnavailable),
+        ];
+        for (kind, code) in table {
+            assert_eq!(Fault::file(Path::new("/x"), &kind.into()).code(), code, "{kind:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a person is told of each fault: what happened, and what to do next.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::{quoted, wait};
@@ -56,6 +57,9 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::NotText { id } => format!("the message {id} is not a text"),
         Fault::WasCancelled { id } => format!("the message {id} was cancelled and never sent"),
         Fault::WrittenAlready { id } => format!("the message {id} is on its way, or has arrived"),
+        Fault::DeleteStands { of } => {
+            format!("the text of the message {of} is gone here, so the deletion cannot be undone")
+        }
         Fault::Waiting { id } => format!("the message {id} still waits to be sent"),
         Fault::ArchiveMissing { path } => format!("there is no file {}", path.display()),
         Fault::ArchiveExists { path } => format!("{} exists", path.display()),
@@ -105,7 +109,7 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::NoHome => "no home directory is known".into(),
         Fault::DiskFull => "the disk is full; nothing was accepted".into(),
         Fault::MemoryFull => "there is not enough memory for stretching the password".into(),
-        Fault::File { path, error } => format!("{}: {error}", path.display()),
+        Fault::File { path, error } => format!("{}: {}", path.display(), said(*error)),
         Fault::Output { error } => format!("cannot write the output: {error}"),
         Fault::OutputClosed => "nobody reads the output".into(),
         Fault::Interrupted => "interrupted".into(),
@@ -153,17 +157,21 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::IdTaken => "use an id only to repeat the very same message".into(),
         Fault::TextTooLong => "send it in parts".into(),
         Fault::OtherServer { .. } => "contacts are people on your own server".into(),
-        Fault::BadEmoji => "one sign, at most 64 bytes; --remove takes yours back".into(),
+        Fault::BadEmoji => "an emoji like 👍, at most 64 bytes; --remove takes yours back".into(),
         Fault::BadTimer => "whole seconds, like 30s, 10m or 24h, or off".into(),
         Fault::NoMessage { .. } => {
             "`hither history NAME` shows the ids; what was deleted or has disappeared is gone"
                 .into()
         }
         Fault::Ambiguous { .. } => "say whose with --with NAME".into(),
-        Fault::NotYours { .. } => "`hither delete ID --here` removes it on this machine".into(),
+        Fault::NotYours { id } => format!(
+            "only its writer can change it; `hither delete {} --here` removes it on this machine",
+            quoted(id)
+        ),
         Fault::NotText { .. } => "only texts can be changed and taken back".into(),
         Fault::WasCancelled { .. } => "`hither send` sends another".into(),
         Fault::WrittenAlready { id } => format!("`hither delete {}` takes it back", quoted(id)),
+        Fault::DeleteStands { .. } => "it goes out when both are online".into(),
         Fault::Waiting { id } => format!("`hither delete {}` keeps it from being sent", quoted(id)),
         Fault::ArchiveMissing { .. } => "name the archive that `hither export FILE` made".into(),
         Fault::ArchiveExists { .. } => "choose another name; nothing is overwritten".into(),
@@ -213,10 +221,22 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::NoHome => "set HOME, or use --home DIR".into(),
         Fault::DiskFull | Fault::MemoryFull => "make room and try again".into(),
+        Fault::File { error: ErrorKind::NotFound | ErrorKind::NotADirectory, .. } => {
+            "every directory on the way to it has to exist".into()
+        }
         Fault::File { .. } | Fault::Output { .. } => "see to it and try again".into(),
         Fault::OutputClosed | Fault::Interrupted => String::new(),
         Fault::Internal { log } => format!("please report it; the log is {}", log.display()),
         Fault::Agent(report) => report.hint.clone(),
+    }
+}
+
+/// What the system says, in words of everyday.
+fn said(error: ErrorKind) -> String {
+    match error {
+        ErrorKind::NotFound => "there is no such file or directory".into(),
+        ErrorKind::NotADirectory => "part of the path is no directory".into(),
+        other => other.to_string(),
     }
 }
 
@@ -229,7 +249,7 @@ fn misuse(usage: &Usage) -> String {
         Usage::PathNotUtf8 => "the path of the file is not UTF-8".into(),
         Usage::PasswordFlag => "a password is needed, and nobody can be asked for it here".into(),
         Usage::PasswordFile { path, error } => {
-            format!("cannot read the password file {}: {error}", path.display())
+            format!("cannot read the password file {}: {}", path.display(), said(*error))
         }
         Usage::PasswordNotUtf8 => "the password is not UTF-8".into(),
         Usage::PasswordTooLong => "the password is longer than 1024 bytes".into(),
@@ -237,6 +257,7 @@ fn misuse(usage: &Usage) -> String {
         Usage::PasswordsDiffer => "the two passwords differ".into(),
         Usage::TextMissing => "there is no text to send".into(),
         Usage::TextEmpty => "the text is empty".into(),
+        Usage::SearchEmpty => "there is nothing to search for".into(),
         Usage::TextNotUtf8 => "the text is not UTF-8".into(),
     }
 }
@@ -257,6 +278,7 @@ fn correction(usage: &Usage) -> String {
         Usage::PasswordsDiffer => "type the same one twice".into(),
         Usage::TextMissing => "`hither send NAME TEXT`, or pipe the text in".into(),
         Usage::TextEmpty => "write something".into(),
+        Usage::SearchEmpty => "`hither search WORDS`".into(),
         Usage::TextNotUtf8 => "convert it to UTF-8; messages are text".into(),
     }
 }
@@ -327,6 +349,20 @@ fn stronger(suggestions: &[zxcvbn::feedback::Suggestion]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_path_is_said() {
+        let table = [
+            (ErrorKind::NotFound, "/x: there is no such file or directory", "every directory"),
+            (ErrorKind::NotADirectory, "/x: part of the path is no directory", "every directory"),
+            (ErrorKind::TimedOut, "/x: timed out", "see to it"),
+        ];
+        for (error, said, next) in table {
+            let fault = Fault::File { path: "/x".into(), error };
+            assert_eq!(message(&fault), said);
+            assert!(hint(&fault).starts_with(next), "{}", hint(&fault));
+        }
+    }
 
     #[test]
     fn a_weak_password_is_told_why() {

@@ -113,8 +113,8 @@ pub(crate) fn deleted(of: &str) -> String {
 
 pub(crate) fn reacted(of: &str, emoji: Option<String>) -> String {
     match emoji {
-        Some(emoji) => format!("put a sign on {of}: {emoji}"),
-        None => format!("took a sign back from {of}"),
+        Some(emoji) => format!("reacted to {of}: {emoji}"),
+        None => format!("took the reaction to {of} back"),
     }
 }
 

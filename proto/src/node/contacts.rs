@@ -314,7 +314,7 @@ impl Node {
     }
 
     fn withdrawn(&mut self, now: Time, request: u32, name: &Name, how: Withdrawal) {
-        if matches!(how, Withdrawal::Block | Withdrawal::Remove) {
+        if how != Withdrawal::Unblock {
             // Until the server knew of it, they could still come.
             self.part_with(now, name);
         }

@@ -450,9 +450,12 @@ impl Node {
         })
     }
 
-    /// Makes the timer of a conversation what it was before one that has been cancelled.
-    pub fn set_timer(&mut self, name: &Name, timer: Option<u32>) {
-        self.conversations.entry(name.clone()).or_default().timer = timer;
+    /// Where a conversation stands on the disk, which has the last word: what came once more, or was
+    /// cancelled, has changed nothing there.
+    pub fn set_conversation(&mut self, name: &Name, stored: Conversation) {
+        if let Some(conversation) = self.conversations.get_mut(name) {
+            *conversation = stored;
+        }
     }
 
     /// After how many seconds texts of this conversation disappear.

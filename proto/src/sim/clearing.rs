@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// How long everything that waits may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long people who have just logged in take to hear of everything that waited for them.
-const GREETING: Duration = Duration::from_secs(20);
+const GREETING: Duration = Duration::from_secs(5);
 
 /// How long the server takes to carry out what was said on connections that have ended.
 const PARTING: Duration = Duration::from_secs(5);

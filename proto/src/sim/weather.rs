@@ -40,7 +40,7 @@ impl Sim {
             70..80 => {
                 let until = now + self.dice.time(Duration::from_secs(45));
                 let at = self.dice.pick(64);
-                self.did("stall", || format!("channel {at} until {until:?}"));
+                self.did("stall", || format!("connection {at} until {until:?}"));
                 self.world.stall(at, until);
             }
             80..85 => {

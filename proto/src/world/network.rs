@@ -88,11 +88,15 @@ impl World {
         match (self.bound.get(to).copied(), &*signal) {
             (Some((link, ..)), _) => {
                 self.routed.push(to.clone());
-                if let Signal::Online { from, .. }
-                | Signal::Ask { caller: Entry { name: from, .. }, .. } = &*signal
+                if let Signal::Online { from: shown, .. }
+                | Signal::Ask { caller: Entry { name: shown, .. }, .. } = &*signal
                 {
-                    let (from, to) = (from.clone(), to.clone());
-                    self.happened(|| Happened::Shown { from, to });
+                    // What a connection that has been replaced still says is stopped at the other end.
+                    let speaks = self.bound.get(shown).is_some_and(|(bound, ..)| *bound == from);
+                    let shown = Happened::Shown { from: shown.clone(), to: to.clone() };
+                    if speaks {
+                        self.happened(|| shown);
+                    }
                 }
                 self.push(Channel::Signals(link), Delivery::Signal(signal));
             }
@@ -223,14 +227,14 @@ impl World {
         }
     }
 
-    /// Whatever is under way on one channel waits until then.
+    /// Whatever is under way on one connection, in one direction, waits until then.
     pub(crate) fn stall(&mut self, at: usize, until: Time) {
-        let count = self.channels.len();
-        let Some((_, queue)) = self.channels.iter_mut().nth(at.checked_rem(count).unwrap_or(0))
-        else {
-            return;
-        };
-        if let Some((due, _)) = queue.front_mut() {
+        let connections = self.channels.iter_mut().filter(|(channel, _)| {
+            matches!(channel, Channel::Down(_) | Channel::Peer(_) | Channel::Up(_))
+        });
+        let mut heads: Vec<_> = connections.filter_map(|(_, queue)| queue.front_mut()).collect();
+        let count = heads.len();
+        if let Some((due, _)) = heads.get_mut(at.checked_rem(count).unwrap_or(0)) {
             *due = until.max(*due);
         }
     }

@@ -27,6 +27,11 @@ pub(crate) fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entr
     (server, person, mallory, entry)
 }
 
+/// Nobody here confirms a read receipt, and an agent that has one to bring out calls and is not called.
+pub(crate) fn tells_nobody_what_it_read(person: &Person) {
+    person.runs(&["config", "set", "messages.read_receipts", "false"]).done();
+}
+
 /// Randomness.
 pub(crate) fn rng() -> Rng {
     let mut seed = [0; 32];

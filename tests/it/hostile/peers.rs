@@ -2,7 +2,7 @@
 
 use hither_proto::{
     id::MessageId,
-    limits::{PEER_FRAME_BYTES_MAX, SKIPPED_GAP_MAX, TEXT_BYTES_MAX},
+    limits::{IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX, SKIPPED_GAP_MAX, TEXT_BYTES_MAX},
     message::{Body, Message},
     wire::{self, peer::Content, server::Reply},
 };
@@ -69,9 +69,7 @@ fn a_receipt_counts_for_what_was_written_to_its_sender() {
     path.greets();
     let mut ids = vec![queued.parse().unwrap(), id(9)];
     path.says(&Content::Delivered { ids: ids.clone() });
-    ids.extend(
-        (0..4000).map(|n: u32| MessageId([n.to_be_bytes(); 4].concat().try_into().unwrap())),
-    );
+    ids.extend(ids_of_nothing(IN_FLIGHT_MAX - ids.len()));
     path.says(&Content::Delivered { ids });
     path.says(&Content::Delivered { ids: Vec::new() });
     path.texts(id(1), "behind the receipts");
@@ -171,7 +169,7 @@ fn a_contact_who_never_reads_is_cut_off_like_any_other() {
     assert_eq!(bob.queue(), ids);
 }
 
-const MISDEEDS: [Misdeed; 13] = [
+const MISDEEDS: [Misdeed; 14] = [
     ("garbage", |path| path.dialled.says(&[7; 84])),
     ("an empty frame", |path| path.dialled.says(&[])),
     ("half a header", |path| path.dialled.says(&[0, 0, 0])),
@@ -207,6 +205,9 @@ const MISDEEDS: [Misdeed; 13] = [
         *last = 0xff;
         path.says_sealed(text);
     }),
+    ("a receipt for more than can be under way", |path| {
+        path.says(&Content::Delivered { ids: ids_of_nothing(IN_FLIGHT_MAX + 1) });
+    }),
     ("a text that is too long", |path| {
         path.says_sealed(a_text(1, &"x".repeat(TEXT_BYTES_MAX + 1)));
     }),
@@ -216,6 +217,11 @@ fn a_text(number: u8, text: &str) -> Vec<u8> {
     let body = Body::text(text.to_owned());
     let message = Message { id: id(number), sent_at: 1_000, seen: None, body };
     wire::encode(&Content::Message(message))
+}
+
+fn ids_of_nothing(count: usize) -> Vec<MessageId> {
+    let id = |n: usize| MessageId((u128::MAX - n as u128).to_be_bytes());
+    (0..count).map(id).collect()
 }
 
 /// Bob, to whom mallory is a contact who is not there, and the ids of what waits for mallory: more

@@ -1,8 +1,8 @@
 //! A lab: one temporary folder, the processes that live in it, and everything they said.
 
-mod clock;
 mod conversation;
 mod disk;
+mod machine;
 mod memory;
 mod person;
 mod process;
@@ -21,8 +21,8 @@ use std::{
 use tempfile::TempDir;
 
 pub use self::{
-    clock::Clock,
     disk::fill,
+    machine::Machine,
     memory::memory_of,
     person::{Message, Person, password},
     process::{Outcome, Running, Transcript, binaries, is_running, kill},
@@ -141,10 +141,11 @@ impl Lab {
         disk::mount(&at, "size=64k,mode=0700,ro").then(|| self.remember_mount(at))
     }
 
-    /// A clock that can be set. `None`, with the reason printed, where there is no way to make one.
+    /// A machine whose clock can be set and whose disk can be slow. `None`, with the reason printed,
+    /// where there is no way to make one.
     #[must_use]
-    pub fn clock(&self) -> Option<Clock> {
-        Clock::make(self.folder.path())
+    pub fn machine(&self) -> Option<Machine> {
+        Machine::make(self.folder.path())
     }
 
     fn remember_mount(&self, at: PathBuf) -> PathBuf {

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Clock, Outcome, Rpc, Running, Server, Transcript, kill, until_true};
+use super::{Machine, Outcome, Rpc, Running, Server, Transcript, kill, until_true};
 
 /// A user name, its password, and a home folder that holds whatever `hither` keeps there.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Person {
     name: String,
     password: String,
     home: PathBuf,
-    clock: Option<Clock>,
+    machine: Option<Machine>,
 }
 
 /// A message as `receive --json` prints it.
@@ -49,14 +49,14 @@ impl Person {
             name: name.to_owned(),
             password: password.to_owned(),
             home: home.to_owned(),
-            clock: None,
+            machine: None,
         }
     }
 
-    /// The same machine with a clock that can be set; an agent has it from its start.
+    /// The same person on this machine; an agent is on it from its start.
     #[must_use]
-    pub fn with_clock(self, clock: &Clock) -> Self {
-        Self { clock: Some(clock.clone()), ..self }
+    pub fn on(self, machine: &Machine) -> Self {
+        Self { machine: Some(machine.clone()), ..self }
     }
 
     /// The same person, with the same password, at another machine: an empty home.
@@ -389,7 +389,7 @@ impl Person {
     }
 
     fn environment(&self) -> Vec<(&str, &OsStr)> {
-        self.clock.iter().flat_map(Clock::environment).collect()
+        self.machine.iter().flat_map(Machine::environment).collect()
     }
 }
 

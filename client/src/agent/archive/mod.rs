@@ -118,6 +118,10 @@ fn import_at(
     (password, stretching): (&str, Stretching),
     now: UnixTime,
 ) -> Result<Imported, ArchiveError> {
+    // Opening a pipe waits for whoever writes to it, and with it would everybody else.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(ArchiveError::NotAnArchive);
+    }
     let mut file = File::open(path)?;
     let key = Key::of(&mut file, password, stretching)?;
     let messages = check(BufReader::new(&mut file), &key, owner)?;

@@ -123,6 +123,17 @@ fn another_password_and_another_account_are_told_apart_from_damage() {
 }
 
 #[test]
+fn a_pipe_is_no_archive_and_keeps_nobody_waiting() {
+    let (folder, _store, path) = archived("pipe", 1);
+    let pipe = path.with_extension("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&pipe, Path::new("/dev/zero"), &folder.0] {
+        let refused = import_at(&mut open(&folder, 8), &owner(), path, PASSWORD, NOW);
+        assert!(matches!(refused, Err(ArchiveError::NotAnArchive)), "{path:?}");
+    }
+}
+
+#[test]
 fn a_changed_archive_is_damaged_and_nothing_of_it_is_taken() {
     let (folder, _store, path) = archived("damaged", 100);
     let whole = std::fs::read(&path).unwrap();

@@ -1,6 +1,7 @@
 //! The archive of an account, on behalf of a command.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,7 +37,9 @@ pub(in crate::agent) async fn export(
                 archive::export(store, &owner, &file, &password, rng)
             });
             let messages = messages.map_err(|error| fault(&error, &file, store.path(), &log))?;
-            Ok(json!({ "file": file, "messages": messages }))
+            let quarantined = store.quarantined();
+            let quarantined = quarantined.map_err(|error| error.fault(store.path(), &log))?;
+            Ok(json!({ "file": file, "messages": messages, "quarantined": quarantined }))
         })
         .await
 }
@@ -56,7 +59,13 @@ pub(in crate::agent) async fn import(
             let imported = tokio::task::block_in_place(|| {
                 archive::import(store, &owner, &file, &password, unix_now())
             });
-            let imported = imported.map_err(|error| fault(&error, &file, store.path(), &log));
+            let imported = imported.map_err(|error| match error {
+                // An archive is only read here, so it need not be writable.
+                ArchiveError::Io(error @ ErrorKind::PermissionDenied) => {
+                    Fault::File { path: file.clone(), error }
+                }
+                error => fault(&error, &file, store.path(), &log),
+            });
             let Imported { new, known, .. } = imported?;
             if new > 0 {
                 // What waited when the archive was made waits again, and timers are those of then.

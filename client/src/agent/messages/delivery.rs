@@ -43,6 +43,9 @@ pub(super) async fn deliver(
     wait_ms: Option<u64>,
     queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
 ) -> Result<Value, Fault> {
+    if wait_ms == Some(0) {
+        return queue_only(handle, queue).await;
+    }
     let started = Instant::now();
     let mut notices = handle.notices();
     let Queued { to, id, done, hold } = handle.call(queue).await?;
@@ -53,17 +56,31 @@ pub(super) async fn deliver(
     if hold == Some(Hold::Offline) && patience.is_none() {
         return Ok(queued(&to, id, "offline"));
     }
+    let mut deadline = Instant::now() + patience.unwrap_or(WAIT);
     let outcome = loop {
-        let outcome = outcome(&mut notices, &to, id, patience).await;
-        if !matches!(outcome, Outcome::Changed) {
-            break outcome;
-        }
-        // Nothing was sent, and nothing will be behind the person's back. What was written to a genuine
-        // path before is another matter: its receipt may still come.
-        let name = to.clone();
-        let taken_back = move |agent: &mut Agent| Ok(agent.account()?.node.cancel(&name, id));
-        if handle.call(taken_back).await? {
-            return Err(Fault::IdentityChanged { name: to.to_string() });
+        match outcome(&mut notices, &to, id, patience, &mut deadline).await {
+            Outcome::Changed => {
+                // Nothing was sent, and nothing will be behind the person's back. What was written to a
+                // genuine path before is another matter: its receipt may still come.
+                let name = to.clone();
+                let taken_back =
+                    move |agent: &mut Agent| Ok(agent.account()?.node.cancel(&name, id));
+                if handle.call(taken_back).await? {
+                    return Err(Fault::IdentityChanged { name: to.to_string() });
+                }
+            }
+            Outcome::Missed => {
+                let stored = handle.call(move |agent| sent(agent, id)).await?;
+                match stored.map(|message| message.state) {
+                    Some(State::Delivered | State::ReadByPeer) => {
+                        return Ok(known(&to, id, "delivered"));
+                    }
+                    // However much else there is to be heard, waiting has an end.
+                    Some(State::Queued) if Instant::now() < deadline => {}
+                    _ => break Outcome::Waiting("timeout"),
+                }
+            }
+            outcome => break outcome,
         }
     };
     match outcome {
@@ -76,6 +93,8 @@ pub(super) async fn deliver(
             "elapsed_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })),
         Outcome::Waiting(reason) => Ok(queued(&to, id, reason)),
+        // The loop has taken these.
+        Outcome::Changed | Outcome::Missed => Ok(queued(&to, id, "timeout")),
         Outcome::NoPath(reason) => {
             let (name, id) = (to.to_string(), Some(id.to_string()));
             Err(Fault::PeerUnreachable { name, reason, id })
@@ -87,15 +106,26 @@ pub(super) async fn deliver(
             // It is unlocked again already, and the message waits.
             _ => Ok(queued(&to, id, "locked")),
         },
-        // Some notices were missed; the disk knows.
-        Outcome::Unknown | Outcome::Changed => {
-            let stored = handle.call(move |agent| sent(agent, id)).await?;
-            let delivered = stored.is_some_and(|message| {
-                matches!(message.state, State::Delivered | State::ReadByPeer)
-            });
-            Ok(known(&to, id, if delivered { "delivered" } else { "queued" }))
-        }
     }
+}
+
+/// Queues a message, and waits for nothing but the disk. Whoever sends many at once comes this way, so
+/// nothing is listened to here.
+async fn queue_only(
+    handle: &Handle,
+    queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
+) -> Result<Value, Fault> {
+    let queued_now = |agent: &mut Agent| {
+        let message = queue(agent)?;
+        let hold = agent.account()?.node.waiting_for(&message.to);
+        Ok((message, hold))
+    };
+    let (Queued { to, id, done, .. }, hold) = handle.call(queued_now).await?;
+    Ok(match (done, hold) {
+        (Some(state), _) => known(&to, id, state),
+        (None, Some(Hold::Offline)) => queued(&to, id, "offline"),
+        (None, _) => queued(&to, id, "timeout"),
+    })
 }
 
 /// Queues a message for somebody.
@@ -141,8 +171,9 @@ enum Outcome {
     Changed,
     Delivered(String),
     Locked,
+    /// There was more to be heard than could be kept; the disk knows.
+    Missed,
     NoPath(Reason),
-    Unknown,
     Waiting(&'static str),
 }
 
@@ -151,22 +182,23 @@ async fn outcome(
     to: &Name,
     id: MessageId,
     patience: Option<Duration>,
+    deadline: &mut Instant,
 ) -> Outcome {
     let (patient, patience) = (patience.is_some(), patience.unwrap_or(WAIT));
-    let mut deadline = Instant::now() + patience;
     loop {
-        let Ok(notice) = tokio::time::timeout_at(deadline.into(), notices.recv()).await else {
+        let notice = tokio::time::timeout_at((*deadline).into(), notices.recv()).await;
+        let Ok(notice) = notice else {
             return Outcome::Waiting("timeout");
         };
         let event = match notice {
             Ok(Notice::Node(event)) => event,
             Ok(Notice::Online) => {
-                deadline = Instant::now() + patience;
+                *deadline = Instant::now() + patience;
                 continue;
             }
             Ok(Notice::Received) => continue,
             Ok(Notice::Locked) => return Outcome::Locked,
-            Err(RecvError::Lagged(_) | RecvError::Closed) => return Outcome::Unknown,
+            Err(RecvError::Lagged(_) | RecvError::Closed) => return Outcome::Missed,
         };
         match event {
             Event::Delivered(delivered, remote) if delivered == id => {
@@ -181,7 +213,7 @@ async fn outcome(
                 Hold::Offline if !patient => return Outcome::Waiting("offline"),
                 // It is being connected to; if that takes long, there is no use in waiting.
                 Hold::ServerGone if !patient => {
-                    deadline = Instant::now() + SERVER_WAIT;
+                    *deadline = Instant::now() + SERVER_WAIT;
                 }
                 Hold::Offline | Hold::ServerGone => {}
             },

@@ -1,6 +1,6 @@
 //! Telling a program what happens, as it happens.
 
-use hither_proto::{message::Body, name::Name, node};
+use hither_proto::{id::MessageId, message::Body, name::Name, node};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -200,8 +200,11 @@ impl Subscription {
                 "kind": Kind::Typing.as_str(), "from": name.as_str(), "on": on,
             })),
             node::Event::Read(name, ids) if wanted(Kind::Read, &name) => {
-                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                Some(json!({ "kind": Kind::Read.as_str(), "from": name.as_str(), "ids": ids }))
+                let from = name.clone();
+                let ids = self.handle.call(move |agent| read_by(agent, &from, ids)).await?;
+                let kind = Kind::Read.as_str();
+                let event = json!({ "kind": kind, "from": name.as_str(), "ids": ids });
+                Some(event).filter(|_| !ids.is_empty())
             }
             node::Event::Delivered(id, _) if self.kinds.contains(&Kind::Delivered) => {
                 // Receipts are delivered too, and are no messages of anybody's: there is no row of them.
@@ -215,6 +218,20 @@ impl Subscription {
             _ => None,
         })
     }
+}
+
+/// Which of these messages are mine to this person, who can claim to have read anything.
+fn read_by(agent: &mut Agent, by: &Name, ids: Vec<MessageId>) -> Result<Vec<String>, Fault> {
+    let mut read = Vec::new();
+    for id in ids {
+        let message = sent(agent, id)?.filter(|message| message.with == *by);
+        // One that was read may have disappeared since.
+        let states = [State::ReadByPeer, State::Erased];
+        if message.is_some_and(|message| states.contains(&message.state)) {
+            read.push(id.to_string());
+        }
+    }
+    Ok(read)
 }
 
 /// What has come, with its cursor; without an event, where it is not wanted.

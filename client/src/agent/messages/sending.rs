@@ -20,7 +20,7 @@ use crate::{
         people::resolve,
         store::{Message, State},
     },
-    fault::Fault,
+    fault::{Fault, Usage},
 };
 
 /// What to send.
@@ -52,7 +52,7 @@ pub(in crate::agent) struct Delete {
     wait_ms: Option<u64>,
 }
 
-/// What to put a sign on; without one, mine is taken back.
+/// What to react to; without an emoji, my reaction is taken back.
 #[derive(Deserialize)]
 pub(in crate::agent) struct React {
     id: String,
@@ -85,9 +85,7 @@ pub(in crate::agent) struct Typing {
 /// Sends a text.
 pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
     let Send { to, text, id, reply_to, wait_ms } = what;
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Fault::TextTooLong);
-    }
+    fits(&text)?;
     let id = id.as_deref().map(message_id).transpose()?;
     let reply_to = reply_to.as_deref().map(message_id).transpose()?;
     deliver(handle, wait_ms, move |agent| {
@@ -105,9 +103,7 @@ pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Value,
 /// Gives a text of mine another wording.
 pub(in crate::agent) async fn edit(handle: &Handle, what: Edit) -> Result<Value, Fault> {
     let Edit { id, text, with, wait_ms } = what;
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Fault::TextTooLong);
-    }
+    fits(&text)?;
     let of = message_id(&id)?;
     let edited = deliver(handle, wait_ms, move |agent| {
         let message = my_text(agent, of, with.as_deref())?;
@@ -144,14 +140,11 @@ pub(in crate::agent) async fn delete(handle: &Handle, what: Delete) -> Result<Va
     Ok(about(of, deleted.await?))
 }
 
-/// Puts my sign on a message, or takes it back.
+/// Reacts to a message, or takes my reaction back.
 pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Value, Fault> {
     let React { id, emoji, with, wait_ms } = what;
     let of = message_id(&id)?;
-    let obeyed = |char: char| char.is_control() || char.is_whitespace();
-    let fits =
-        |emoji: &String| (1..=EMOJI_BYTES_MAX).contains(&emoji.len()) && !emoji.contains(obeyed);
-    if emoji.as_ref().is_some_and(|emoji| !fits(emoji)) {
+    if emoji.as_ref().is_some_and(|emoji| !is_emoji(emoji)) {
         return Err(Fault::BadEmoji);
     }
     let signed = deliver(handle, wait_ms, move |agent| {
@@ -178,8 +171,12 @@ pub(in crate::agent) async fn cancel(handle: &Handle, what: Cancel) -> Result<Va
             let cancelled = match waiting {
                 Some((to, Body::Timer { .. })) => {
                     let cancelled = withdraw(agent, &to, id)?;
-                    restore_timer(agent, &to)?;
+                    // What it took the place of is on the disk only.
+                    agent.settle_early()?;
                     cancelled
+                }
+                Some((_, Body::Delete { of })) => {
+                    return Err(Fault::DeleteStands { of: of.to_string() });
                 }
                 Some((to, _)) => withdraw(agent, &to, id)?,
                 None => match candidates(agent, id, None)?.first() {
@@ -228,6 +225,21 @@ pub(in crate::agent) async fn typing(handle: &Handle, what: Typing) -> Result<Va
             Ok(json!({}))
         })
         .await
+}
+
+/// Whether this may pass for an emoji. Every one has a character beyond ASCII, even those made of digits.
+fn is_emoji(text: &str) -> bool {
+    let obeyed = |char: char| char.is_control() || char.is_whitespace();
+    !text.is_ascii() && text.len() <= EMOJI_BYTES_MAX && !text.contains(obeyed)
+}
+
+/// Whether this may be said.
+fn fits(text: &str) -> Result<(), Fault> {
+    match text.len() {
+        0 => Err(Usage::TextEmpty.into()),
+        1..=TEXT_BYTES_MAX => Ok(()),
+        _ => Err(Fault::TextTooLong),
+    }
 }
 
 /// What a text answers.
@@ -297,16 +309,6 @@ fn withdraw(agent: &mut Agent, to: &Name, id: MessageId) -> Result<bool, Fault> 
     Ok(true)
 }
 
-/// What a timer that was taken back took the place of is on the disk only.
-fn restore_timer(agent: &mut Agent, of: &Name) -> Result<(), Fault> {
-    agent.settle_early()?;
-    let conversations = from_store(agent, |account| account.store.conversations())?;
-    let found = conversations.into_iter().find(|(name, _)| name == of);
-    let timer = found.and_then(|(_, conversation)| conversation.timer);
-    agent.account()?.node.set_timer(of, timer);
-    Ok(())
-}
-
 fn erase_here(agent: &mut Agent, id: MessageId, with: Option<&str>) -> Result<(), Fault> {
     let message = chosen(agent, id, with)?;
     if message.state == State::Queued {
@@ -329,4 +331,24 @@ fn about(of: MessageId, mut answer: Value) -> Value {
 /// Tells a member that is `null` from one that is not there.
 fn given<'de, D: Deserializer<'de>>(member: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(member).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_says_something_and_has_an_end() {
+        assert_eq!(fits(""), Err(Usage::TextEmpty.into()));
+        assert_eq!(fits(&"x".repeat(TEXT_BYTES_MAX)), Ok(()));
+        assert_eq!(fits(&"x".repeat(TEXT_BYTES_MAX + 1)), Err(Fault::TextTooLong));
+    }
+
+    #[test]
+    fn a_word_is_no_emoji() {
+        let emoji = ["👍", "👩‍🚀", "1️⃣", "🗼🗼🗼", "❤️"];
+        let others = ["", "x", "+1", "hello", "👍 👍", "👍\n", "\u{1b}[31m👍", &"👍".repeat(17)];
+        assert!(emoji.iter().all(|text| is_emoji(text)));
+        assert!(others.iter().all(|text| !is_emoji(text)));
+    }
 }

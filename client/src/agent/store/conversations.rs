@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     StoreError,
+    message::State,
     quarantine::{self, Origin},
     read,
     rows::{Keys, Talk},
@@ -103,13 +104,14 @@ fn piece_together(
         let Some(last) = page.seqs.last() else { break };
         before = i64::try_from(*last).unwrap_or(i64::MAX);
         for loaded in page.loaded {
-            let contents = loaded.contents;
+            let (state, contents) = (State::of(loaded.state), loaded.contents);
             let talk = found.get_or_insert(Talk { with: contents.with, seen: None, timer: None });
             if !contents.mine && talk.seen.is_none() {
                 talk.seen = Some(contents.said.id);
             }
             if let hither_proto::message::Body::Timer { seconds } = contents.said.body
                 && !timed
+                && state != Some(State::Cancelled)
             {
                 (talk.timer, timed) = (seconds, true);
             }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::{
     Store, StoreError,
+    conversations::Entry,
     message::{Message, State},
     quarantine::{self, Origin},
     rows::{Contents, Key, Keys, Row},
@@ -16,6 +17,10 @@ use super::{
 
 /// How many rows are read at once where some are passed over.
 const PAGE: usize = 128;
+
+/// Bytes of text after which a stretch of the history is long enough, however many messages are wanted: it
+/// is held in memory more than once, and grows when it is written down.
+const HISTORY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Which messages that have come are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +167,15 @@ impl Store {
         Ok(conversations.collect())
     }
 
+    /// Where a conversation stands.
+    pub(in crate::agent) fn conversation(&self, with: &Name) -> Conversation {
+        let entry = self.conversations.get(with);
+        entry.map_or_else(Conversation::default, |Entry { seen, timer, .. }| Conversation {
+            seen,
+            timer,
+        })
+    }
+
     /// Messages that have come, oldest first.
     pub(in crate::agent) fn received(
         &self,
@@ -214,8 +228,9 @@ impl Store {
         Ok(self.database.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
-    /// The newest `limit` messages before a cursor, oldest of them first. What has been applied to another
-    /// message is not among them, nor what has disappeared.
+    /// The newest `limit` messages before a cursor, oldest of them first; fewer, if they are very long or
+    /// there are no more. What has been applied to another message is not among them, nor what has
+    /// disappeared.
     pub(in crate::agent) fn history(
         &self,
         with: Option<&Name>,
@@ -229,13 +244,18 @@ impl Store {
         };
         let mut before = before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX);
         let mut messages: Vec<Message> = Vec::new();
-        while messages.len() < limit {
+        let mut bytes = 0;
+        while messages.len() < limit && bytes < HISTORY_BYTES {
             let wanted = (limit - messages.len()).min(PAGE);
             let page = page(&self.database, &self.keys, conversation, before, wanted)?;
             let Some(last) = page.seqs.last() else { break };
             before = i64::try_from(*last).unwrap_or_default();
-            let shown = page.loaded.into_iter().filter(|loaded| loaded.contents.shown);
-            messages.extend(shown.map(Message::from));
+            for loaded in page.loaded.into_iter().filter(|loaded| loaded.contents.shown) {
+                if bytes < HISTORY_BYTES {
+                    bytes += loaded.contents.text().map_or(0, |text| text.text.len());
+                    messages.push(Message::from(loaded));
+                }
+            }
         }
         messages.reverse();
         Ok(messages)

@@ -22,8 +22,8 @@ pub(super) const FIRST: u64 = 1 << 32;
 /// that they change, little enough to be moved in the time of a few flushes.
 const LOG_PAGES: u32 = 4_000;
 
-/// Bytes that the log keeps after that.
-const LOG_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes that the log keeps after that: all of it, because a log that need not grow is flushed faster.
+const LOG_BYTES: u32 = LOG_PAGES * 4_120 + 4_096;
 
 /// Bytes of pages that are held in memory, in KiB.
 const CACHE_KIB: i32 = 12 * 1024;

@@ -176,6 +176,20 @@ fn a_queue_is_bounded() {
 }
 
 #[test]
+fn receipts_leave_room_for_what_a_person_writes() {
+    let mut world = World::of_friends(11, &["alice", "bob"]);
+    world.kill("bob");
+    world.run();
+    let now = world.now;
+    let mut send =
+        |body| world.node("alice").send(now, UnixTime::default(), &name("bob"), None, body);
+    let receipt = || Body::Read { ids: vec![MessageId([1; 16])] };
+    let told = std::iter::from_fn(|| send(receipt()).ok()).take(QUEUE_MAX).count();
+    assert_eq!(told, QUEUE_MAX / 2);
+    assert!(send(Body::text("hello".into())).is_ok());
+}
+
+#[test]
 fn a_session_ends_in_time_and_the_next_one_carries_on() {
     let mut world = World::of_friends(10, &["alice", "bob"]);
     world.send("alice", "bob", "one");

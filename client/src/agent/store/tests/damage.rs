@@ -127,6 +127,17 @@ fn a_contact_that_cannot_be_read_is_set_aside_and_not_replaced() {
 }
 
 #[test]
+fn a_cancelled_timer_does_not_come_back_with_its_conversation() {
+    let folder = folder("cancelled-timer");
+    let mut store = open(&folder).unwrap();
+    let timer = |seconds| Body::Timer { seconds: Some(seconds) };
+    apply(&mut store, &[received(1, timer(60)), queued(2, timer(5)), cancelled(2)]);
+    spoil(&store, "UPDATE conversation SET sealed = x'00'");
+    drop(store);
+    assert_eq!(open(&folder).unwrap().conversation(&bob()).timer, Some(60));
+}
+
+#[test]
 fn a_conversation_that_cannot_be_read_is_pieced_together() {
     for column in [SEALED, "sealed = x''", "id = 77"] {
         let folder = folder("conversation");

@@ -366,3 +366,21 @@ fn contacts_come_back_and_nothing_is_readable_without_the_key() {
     let other = Store::open(&folder.0, &Secret::new([8; 32]), rng).unwrap();
     assert_ne!(other.path(), store.path());
 }
+
+#[test]
+fn a_stretch_of_very_long_messages_is_short() {
+    let folder = folder("long");
+    let mut store = open(&folder).unwrap();
+    let long = "x".repeat(64 * 1024);
+    let changes: Vec<_> = (1..=200).map(|number| received(number, text(&long))).collect();
+    apply(&mut store, &changes);
+    let (mut before, mut numbers) = (None, Vec::new());
+    loop {
+        let page = store.history(Some(&bob()), before, 500).unwrap();
+        let Some(oldest) = page.first() else { break };
+        assert!(page.len() <= 64, "{}", page.len());
+        before = Some(oldest.seq);
+        numbers.extend(page.iter().rev().map(|message| message.id));
+    }
+    assert_eq!(numbers, (1..=200).rev().map(id).collect::<Vec<_>>());
+}
