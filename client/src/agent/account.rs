@@ -36,6 +36,9 @@ pub(super) struct Account {
     pub(super) ended: bool,
     /// Texts that have been read, by their cursors, and are not marked so yet.
     pub(super) read: Vec<u64>,
+    /// Why the disk did not take the last change, if it did not. Who only receives asks for nothing, and
+    /// would not hear of it.
+    pub(super) trouble: Option<Fault>,
     logout: Option<Logout>,
 }
 
@@ -95,6 +98,7 @@ impl Account {
             epoch: 0,
             ended: false,
             read: Vec::new(),
+            trouble: None,
             logout: None,
         })
     }

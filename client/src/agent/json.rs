@@ -79,6 +79,9 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
     status["queued"] = json!(queued.count());
     status["locked"] = json!(false);
     status["quarantined"] = json!(account.store.quarantined()?);
+    if let Some(trouble) = &account.trouble {
+        status["trouble"] = trouble.to_rpc();
+    }
     if account.ended {
         status["ended"] = json!("taken_over");
     }

@@ -42,6 +42,7 @@ impl Agent {
             if !changes.is_empty() || !read.is_empty() {
                 match account.store.apply(unix_now(), &changes, &read) {
                     Ok(applied) => {
+                        account.trouble = None;
                         account.follow_store(&changes);
                         if applied.received || applied.noted {
                             self.notify(Notice::Received);
@@ -97,8 +98,9 @@ impl Agent {
     pub(super) fn start_over(&mut self, error: &StoreError) -> Fault {
         let log = self.profile.log();
         tracing::error!(%error, "a change could not be stored");
-        let Some(account) = &self.account else { return self.absent() };
+        let Some(account) = &mut self.account else { return self.absent() };
         let fault = error.fault(account.store.path(), &log);
+        account.trouble = Some(fault.clone());
         self.start_afresh(DISK_PAUSE);
         fault
     }

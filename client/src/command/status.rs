@@ -20,6 +20,7 @@ struct Status {
     locked: bool,
     quarantined: Option<u64>,
     ended: Option<String>,
+    trouble: Option<Trouble>,
     #[serde(default)]
     paths: Vec<Path>,
 }
@@ -27,6 +28,12 @@ struct Status {
 #[derive(Deserialize)]
 struct Process {
     pid: u64,
+}
+
+/// Why the agent cannot go on.
+#[derive(Deserialize)]
+struct Trouble {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +74,9 @@ pub(super) fn run(context: &Context) -> Result<(), Fault> {
     }
     if let Some(quarantined @ 1..) = status.quarantined {
         screen.print(&format!("warning   {}", text::quarantined(quarantined)))?;
+    }
+    if let Some(Trouble { message }) = &status.trouble {
+        screen.print(&format!("warning   {message}"))?;
     }
     for path in &status.paths {
         let rtt = path.rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();

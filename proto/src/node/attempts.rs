@@ -419,10 +419,14 @@ impl Node {
 }
 
 impl Attempt {
-    /// Whether we asked a while ago, and have heard nothing.
-    pub(super) fn is_unanswered(&self, now: Time) -> bool {
-        let asking = matches!(self.state, State::CallerOpening { .. } | State::Asking { .. });
-        asking && now + ATTEMPT_TIMEOUT >= self.expires + PRESENCE_GRACE
+    /// Whether we ask, and have heard nothing.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.state, State::CallerOpening { .. } | State::Asking { .. })
+    }
+
+    /// Whether it was begun a while ago.
+    pub(super) fn is_old(&self, now: Time) -> bool {
+        now + ATTEMPT_TIMEOUT >= self.expires + PRESENCE_GRACE
     }
 
     fn new(now: Time, name: &Name, state: State) -> Self {

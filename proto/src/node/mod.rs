@@ -157,7 +157,8 @@ pub enum Change {
         /// The message.
         message: Message,
     },
-    /// A message has come. One of this person with this id that has come before stays as it was.
+    /// A message has come. One of this person with this id that has come before stays as it was. Afterwards
+    /// the node is told where that leaves the conversation ([`Node::set_conversation`]).
     Received {
         /// From whom.
         from: Name,
@@ -450,12 +451,11 @@ impl Node {
         })
     }
 
-    /// Where a conversation stands on the disk, which has the last word: what came once more, or was
-    /// cancelled, has changed nothing there.
+    /// Where a conversation stands on the disk, once a message that has come, or was cancelled, has done there
+    /// what it does. To be called before anything else is asked of this node: what came before changes nothing
+    /// there, and nothing that is not there has been seen.
     pub fn set_conversation(&mut self, name: &Name, stored: Conversation) {
-        if let Some(conversation) = self.conversations.get_mut(name) {
-            *conversation = stored;
-        }
+        self.conversations.insert(name.clone(), stored);
     }
 
     /// After how many seconds texts of this conversation disappear.

@@ -214,19 +214,12 @@ impl Node {
         }
     }
 
+    /// Where the conversation stands after it, the driver says once it is on disk: what comes once more changes
+    /// nothing.
     fn received(&mut self, name: &Name, message: Message) {
-        let conversation = self.conversations.entry(name.clone()).or_default();
-        match &message.body {
-            Body::Read { ids } => {
-                let event = Event::Read(name.clone(), ids.clone());
-                self.outputs.push_back(Output::Event(event));
-            }
-            body => {
-                conversation.seen = Some(message.id);
-                if let Body::Timer { seconds } = body {
-                    conversation.timer = *seconds;
-                }
-            }
+        if let Body::Read { ids } = &message.body {
+            let event = Event::Read(name.clone(), ids.clone());
+            self.outputs.push_back(Output::Event(event));
         }
         self.store(Change::Received { from: name.clone(), message });
     }

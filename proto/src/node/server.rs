@@ -88,8 +88,11 @@ impl Node {
         if online {
             let known = self.present.insert(name.clone(), ()).is_some();
             self.retries.remove(&name);
-            // Whoever was asked some time ago and has not answered may have been a process that is no more.
-            self.abort_attempts(|attempt| attempt.name == name && attempt.is_unanswered(now));
+            // Whoever was asked some time ago and has not answered may have been a process that is no more, and
+            // whoever is said to be there again is another.
+            self.abort_attempts(|attempt| {
+                attempt.name == name && attempt.is_asking() && (known || attempt.is_old(now))
+            });
             let path = self.paths.get(&name);
             if let Some(peer) = path.and_then(|conn| self.peers.get_mut(conn)) {
                 peer.doubted = true;

@@ -12,7 +12,7 @@ use crate::{
     message::Body,
     name::Name,
     time::Time,
-    world::{Happened, Shows},
+    world::{Crash, Happened, Shows},
 };
 
 /// How long everything that waits may take to arrive.
@@ -56,6 +56,7 @@ impl Sim {
             }
             self.arrive()?;
         }
+        self.come_back()?;
         self.fall_silent()?;
         for person in 0..self.people.len() {
             for who in self.people[person].machines.clone() {
@@ -63,7 +64,8 @@ impl Sim {
             }
         }
         self.everything_promised_has_arrived()?;
-        self.conversations_agree()
+        self.conversations_agree()?;
+        self.leave()
     }
 
     /// Goes on until nothing waits for any friend.
@@ -79,6 +81,56 @@ impl Sim {
         }
         let details = format!("after {PATIENCE:?}: {waiting:?}");
         Err(Broken { invariant: "outboxes drain", details })
+    }
+
+    /// Somebody's agent dies without a word and is back at once. Whoever writes meanwhile, to a path that
+    /// leads nowhere, does not wait until that path is known to be dead.
+    fn come_back(&mut self) -> Result<(), Broken> {
+        let Some((name, who)) = self.somebody_honest() else { return Ok(()) };
+        self.world.crash(&who, Crash::Silent);
+        self.wakes.insert(who, self.world.now);
+        for person in 0..self.people.len() {
+            let friend = self.people[person].name.clone();
+            let Some(seat) = self.seat(person).filter(|_| self.are_friends(&friend, &name)) else {
+                continue;
+            };
+            self.write(person, &seat, &name);
+        }
+        let end = self.world.now + PATIENCE;
+        self.go_on_until(end, |sim| sim.waiting().is_empty())?;
+        let waiting = self.waiting();
+        let details = format!("{name} is not found: {waiting:?}");
+        if waiting.is_empty() {
+            Ok(())
+        } else {
+            Err(Broken { invariant: "who is back is found", details })
+        }
+    }
+
+    /// Somebody leaves, and everybody who may know sees it.
+    fn leave(&mut self) -> Result<(), Broken> {
+        let Some((name, who)) = self.somebody_honest() else { return Ok(()) };
+        let mut friends = Vec::new();
+        for person in 0..self.people.len() {
+            let friend = self.people[person].name.clone();
+            friends.extend(self.seat(person).filter(|_| self.are_friends(&friend, &name)));
+        }
+        self.stop(&who);
+        self.go_on_until(self.world.now + PARTING, |_| false)?;
+        for friend in friends {
+            let seen = self.world.node(&friend).contact(&name).is_some_and(|view| view.online);
+            if seen {
+                let details = format!("{friend} still sees {name}");
+                return Err(Broken { invariant: "who leaves is seen to leave", details });
+            }
+        }
+        Ok(())
+    }
+
+    fn somebody_honest(&mut self) -> Option<(Name, String)> {
+        let honest: Vec<_> = (0..self.people.len()).filter(|at| !self.people[*at].liar).collect();
+        let person = *self.dice.choose(&honest)?;
+        Some((self.people[person].name.clone(), self.seat(person)?))
     }
 
     /// After some time of taking turns, nobody says anything more.

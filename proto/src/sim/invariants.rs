@@ -38,7 +38,7 @@ impl Sim {
         let friends = Self::friends_before(&happened);
         for what in &happened {
             self.world.note(|| format!("    {what:?}"));
-            self.hold(what, &happened, &friends)?;
+            self.hold(what, &friends)?;
         }
         let lied_to = happened.iter().filter_map(|what| {
             match what {
@@ -56,12 +56,7 @@ impl Sim {
         self.queues_are_bounded()
     }
 
-    fn hold(
-        &mut self,
-        what: &Happened,
-        happened: &[Happened],
-        before: &BTreeSet<(String, Name)>,
-    ) -> Checked {
+    fn hold(&mut self, what: &Happened, before: &BTreeSet<(String, Name)>) -> Checked {
         match what {
             Happened::Asked { who, attempt, caller } => {
                 self.asked.entry((who.clone(), *attempt)).or_default().insert(caller.clone());
@@ -93,13 +88,7 @@ impl Sim {
             Happened::Stored { who, changes } => {
                 changes.iter().try_for_each(|change| self.stored(who, change))
             }
-            Happened::Told { who, event } => {
-                // A power cut since then may have taken what was not flushed.
-                let cut = happened
-                    .iter()
-                    .any(|what| matches!(what, Happened::Crashed { who: dead } if dead == who));
-                if cut { Ok(()) } else { self.what_is_told_is_on_disk(who, event) }
-            }
+            Happened::Told { who, event } => self.what_is_told_is_so(who, event),
             Happened::Unheard { who, conn } => self.honest_frames_are_understood(who, *conn),
         }
     }
@@ -284,23 +273,25 @@ impl Sim {
         Ok(())
     }
 
-    /// A person is told of nothing that the disk does not know.
-    fn what_is_told_is_on_disk(&mut self, who: &str, event: &Event) -> Checked {
-        let disk = &self.world.machine(who).disk;
+    /// A person is told of nothing that is not so: what is delivered is on its addressee's disk, and what
+    /// is read was read.
+    fn what_is_told_is_so(&mut self, who: &str, event: &Event) -> Checked {
+        let me = self.world.machine(who).name.clone();
         match event {
             Event::Delivered(id, _) => {
-                check(disk.delivered.contains(id), "what is told is on disk", || {
-                    format!("{who} is told that {id} is delivered")
-                })
+                let to = self.ledger.iter().map(|(key, _)| key);
+                let to = to.filter(|key| (&key.0, &key.2) == (&me, id)).map(|key| key.1.clone());
+                to.collect::<Vec<_>>()
+                    .iter()
+                    .try_for_each(|to| self.what_is_delivered_is_on_their_disk(&me, to, *id))
             }
             Event::Read(from, ids) if self.is_honest(from) => {
-                let me = self.world.machine(who).name.clone();
                 let said = self.ledger.iter().any(|(key, written)| {
                     let read =
                         matches!(&written.message.body, Body::Read { ids: read } if read == ids);
                     read && (&key.0, &key.1) == (from, &me)
                 });
-                check(said, "what is told is on disk", || format!("{from} has not read {ids:?}"))
+                check(said, "what is told is so", || format!("{from} has not read {ids:?}"))
             }
             _ => Ok(()),
         }

@@ -54,7 +54,7 @@ impl Sim {
         Some(self.people[other].name.clone())
     }
 
-    fn write(&mut self, person: usize, who: &str, to: &Name) {
+    pub(super) fn write(&mut self, person: usize, who: &str, to: &Name) {
         let filler = match self.dice.pick(100) {
             0..90 => self.dice.pick(100),
             90..99 => self.dice.pick(5_000),

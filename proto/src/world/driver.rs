@@ -53,12 +53,14 @@ impl World {
     }
 
     fn settle_in_order(&mut self, who: &str) {
+        let mut stored = Vec::new();
         while let Some(output) = self.poll(who) {
             if !self.lives_on(who) {
                 return;
             }
             match output {
                 Output::Store(change) => {
+                    stored.push(change.clone());
                     if !self.commit(who, vec![change]) {
                         return self.start_over(who);
                     }
@@ -66,33 +68,52 @@ impl World {
                 output => self.perform(who, output),
             }
         }
+        self.follow_disk(who, &stored);
     }
 
     fn settle_in_batches(&mut self, who: &str) {
         loop {
-            let (mut changes, mut rest) = (Vec::new(), Vec::new());
+            let (mut changes, mut told, mut rest) = (Vec::new(), Vec::new(), Vec::new());
             while let Some(output) = self.poll(who) {
                 match output {
                     Output::Store(change) => changes.push(change),
+                    Output::Event(Event::Delivered(..)) => told.push(output),
                     output => rest.push(output),
                 }
             }
-            if changes.is_empty() && rest.is_empty() {
+            if changes.is_empty() && told.is_empty() && rest.is_empty() {
                 return;
+            }
+            for output in told {
+                self.perform(who, output);
             }
             if !changes.is_empty() {
                 if !self.lives_on(who) {
                     return;
                 }
-                if !self.commit(who, changes) {
+                if !self.commit(who, changes.clone()) {
                     return self.start_over(who);
                 }
+                self.follow_disk(who, &changes);
             }
             for output in rest {
                 if !self.lives_on(who) {
                     return;
                 }
                 self.perform(who, output);
+            }
+        }
+    }
+
+    /// Conversations stand where these changes have left them on the disk, and nowhere else.
+    fn follow_disk(&mut self, who: &str, changes: &[Change]) {
+        let machine = self.machine(who);
+        let Some(node) = &mut machine.node else { return };
+        for change in changes {
+            if let Change::Received { from: with, .. } | Change::Cancelled { to: with, .. } = change
+            {
+                let stored = machine.disk.conversations.get(with).copied().unwrap_or_default();
+                node.set_conversation(with, stored);
             }
         }
     }
