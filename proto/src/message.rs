@@ -126,6 +126,19 @@ impl Body {
         }
     }
 
+    /// Whether this is something said, which can be answered, signed and taken back, and not about something
+    /// said. What cannot be known is taken to be.
+    pub const fn is_said(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Unknown { .. } => true,
+            Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::Reaction { .. }
+            | Self::Read { .. }
+            | Self::Timer { .. } => false,
+        }
+    }
+
     /// Whether everything in it is within its bounds.
     pub fn is_within_bounds(&self) -> bool {
         match self {

@@ -6,7 +6,8 @@ use hither_proto::{
     crypto::{label::Label, rng::Rng, secret::Secret},
     identity::Identity,
     login::SessionKey,
-    name::{Address, Link},
+    message::{Body, Message},
+    name::{Address, Link, Name},
     node::{self, Change, Node, Remembered, Start},
     time::Time,
     vault::{Vault, VaultKey},
@@ -124,6 +125,12 @@ impl Account {
         }
     }
 
+    /// What waits to be delivered, as the node tells it. Read receipts are no messages of anybody's.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&Name, &Message, u32, bool)> {
+        let queue = self.node.queue();
+        queue.filter(|(_, message, ..)| !matches!(message.body, Body::Read { .. }))
+    }
+
     /// The server has ended the session: whoever is logged in elsewhere speaks for the account now.
     pub(super) fn end(&mut self, now: Time) {
         self.ended = true;
@@ -234,26 +241,13 @@ fn start(
 
 #[cfg(test)]
 mod tests {
-    use hither_proto::{
-        id::MessageId,
-        message::{Body, Message},
-        name::{Name, ServerPin},
-        node::Conversation,
-        time::UnixTime,
-    };
+    use hither_proto::{id::MessageId, node::Conversation, time::UnixTime};
 
     use super::*;
+    use crate::agent::session_file::tests::sample;
 
     fn log_in(folder: &Path) -> Account {
-        let saved = SavedSession {
-            name: "alice".parse().unwrap(),
-            host: "127.0.0.1:9".parse().unwrap(),
-            pin: ServerPin::of_hash(&[1; 32]),
-            seed: Secret::new([2; 32]),
-            vault_key: Secret::new([3; 32]),
-            device: Secret::new([4; 32]),
-            session: [5; 16],
-        };
+        let saved = sample();
         let (seed, server_pin) = (saved.seed.duplicate(), saved.pin.to_string());
         let vault = Vault { seed, server_pin, contacts: Vec::new() };
         let mut rng = Rng::from_seed(Secret::new([6; 32]));

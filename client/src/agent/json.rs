@@ -71,12 +71,10 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
         path["name"] = json!(view.contact.name.as_str());
         Some(path)
     });
-    let receipts = |body: &Body| matches!(body, Body::Read { .. });
-    let queued = account.node.queue().filter(|(_, message, ..)| !receipts(&message.body));
     status["paths"] = paths.collect();
     status["agent"] = json!({ "pid": pid });
     status["online"] = json!(account.node.is_online());
-    status["queued"] = json!(queued.count());
+    status["queued"] = json!(account.waiting().count());
     status["locked"] = json!(false);
     status["quarantined"] = json!(account.store.quarantined()?);
     if let Some(trouble) = &account.trouble {

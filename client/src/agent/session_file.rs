@@ -140,18 +140,14 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
-    #[test]
-    fn a_session_survives_until_it_is_wiped() {
-        let folder = std::env::temp_dir().join(format!("hither-session-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("session");
-        assert!(SavedSession::load(&path).unwrap().is_none());
-        let saved = SavedSession {
+    /// Somebody's session, for whatever needs one.
+    pub(in crate::agent) fn sample() -> SavedSession {
+        SavedSession {
             name: "alice".parse().unwrap(),
             host: "127.0.0.1:9".parse().unwrap(),
             pin: ServerPin::of_hash(&[1; 32]),
@@ -159,7 +155,16 @@ mod tests {
             vault_key: Secret::new([3; 32]),
             device: Secret::new([4; 32]),
             session: [5; 16],
-        };
+        }
+    }
+
+    #[test]
+    fn a_session_survives_until_it_is_wiped() {
+        let folder = std::env::temp_dir().join(format!("hither-session-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("session");
+        assert!(SavedSession::load(&path).unwrap().is_none());
+        let saved = sample();
         for _ in 0..2 {
             saved.save(&path).unwrap();
         }

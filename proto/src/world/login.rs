@@ -144,14 +144,20 @@ impl World {
     /// The agent of `who` begins to come back. How far it comes before something else happens, the seed
     /// decides.
     pub(crate) fn begin_to_resume(&mut self, who: &str) -> u64 {
+        let (link, session_key) = self.ask_to_resume(who);
+        self.start(who, link, session_key);
+        link
+    }
+
+    /// The agent of `who` dials the server and asks to continue its session.
+    fn ask_to_resume(&mut self, who: &str) -> (u64, SessionKey) {
         let address = self.machine(who).address;
         let (link, binding) = self.dial_server(address);
         let Keys { device, session, .. } = &self.machines[who].keys;
         let session = *session;
         let signature = binding.sign_resumption(device, &session);
         self.send_on(link, &Request::Resume { session, signature });
-        self.start(who, link, binding.session_key(&session, None));
-        link
+        (link, binding.session_key(&session, None))
     }
 
     /// Somebody logs in on a machine that does not matter, and the server has not heard the last of it.
@@ -336,13 +342,7 @@ impl World {
 
     /// The agent of `who` dials the server to continue its session.
     pub(crate) fn dial_back(&mut self, who: &str) {
-        let address = self.machine(who).address;
-        let (link, binding) = self.dial_server(address);
-        let Keys { device, session, .. } = &self.machines[who].keys;
-        let session = *session;
-        let signature = binding.sign_resumption(device, &session);
-        self.send_on(link, &Request::Resume { session, signature });
-        self.machine(who).resuming = Some((link, binding.session_key(&session, None)));
+        self.machine(who).resuming = Some(self.ask_to_resume(who));
     }
 
     /// The server has said something to an agent that is continuing its session.

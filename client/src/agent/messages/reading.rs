@@ -87,12 +87,11 @@ pub(in crate::agent) async fn search(handle: &Handle, what: Search) -> Result<Va
         .await
 }
 
-/// What waits to be delivered. Receipts are no messages of anybody's.
+/// What waits to be delivered.
 pub(in crate::agent) async fn queue(handle: &Handle) -> Result<Value, Fault> {
     handle
         .call(|agent| {
-            let queue = agent.account()?.node.queue();
-            let queue = queue.filter(|(_, message, ..)| !matches!(message.body, Body::Read { .. }));
+            let queue = agent.account()?.waiting();
             let queue = queue
                 .map(|(to, message, attempts, sent)| json::queued(to, message, attempts, sent));
             Ok(json!({ "queue": queue.collect::<Vec<_>>() }))
@@ -157,7 +156,7 @@ pub(in crate::agent) async fn read(handle: &Handle, what: Read) -> Result<Value,
 
 /// Whether this is something said, and not about something said.
 pub(super) fn is_said(message: &Message) -> bool {
-    matches!(message.body, Body::Text(_) | Body::Unknown { .. }) && message.state != State::Erased
+    message.body.is_said() && message.state != State::Erased
 }
 
 /// Which messages `since` asks for.

@@ -149,7 +149,7 @@ pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Valu
     }
     let signed = deliver(handle, wait_ms, move |agent| {
         let message = chosen(agent, of, with.as_deref())?;
-        if !matches!(message.body, Body::Text(_) | Body::Unknown { .. }) {
+        if !message.body.is_said() {
             return Err(Fault::NotText { id: of.to_string() });
         }
         if message.state == State::Cancelled {

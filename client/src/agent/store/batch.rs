@@ -301,8 +301,5 @@ fn not_started(contents: &Contents) -> Option<i64> {
 
 /// The number of the state of something that was queued just now.
 pub(super) const fn queued(body: &Body) -> u8 {
-    match body {
-        Body::Text(_) | Body::Unknown { .. } => State::Queued as u8,
-        _ => QUEUED_EFFECT,
-    }
+    if body.is_said() { State::Queued as u8 } else { QUEUED_EFFECT }
 }

@@ -52,8 +52,7 @@ impl Batch<'_> {
     pub(super) fn queue(&mut self, to: &Name, said: &Said) -> Result<(), StoreError> {
         let key = self.keys.message_key(true, to, said.id);
         let mut contents = self.contents(to, true, said);
-        let effect = !matches!(said.body, Body::Text(_) | Body::Unknown { .. });
-        if effect && !self.has(&key)? {
+        if !said.body.is_said() && !self.has(&key)? {
             self.perform(&mut contents)?;
             // What it says is to be told, so it stays until it is.
             contents.said.body.clone_from(&said.body);
@@ -192,14 +191,13 @@ impl Batch<'_> {
     fn delete(&mut self, deletion: &Contents, of: MessageId) -> Result<(), StoreError> {
         let Contents { with, mine, .. } = deletion;
         match self.target(*mine, with, of)? {
-            Some(target) => match &target.contents.said.body {
-                Body::Text(_) | Body::Unknown { .. }
-                    if State::of(target.state) != Some(State::Erased) =>
-                {
-                    self.erase(target, Erasure::Deleted)
+            Some(target) => {
+                let erased = State::of(target.state) == Some(State::Erased);
+                if erased || !target.contents.said.body.is_said() {
+                    return Ok(());
                 }
-                _ => Ok(()),
-            },
+                self.erase(target, Erasure::Deleted)
+            }
             None => {
                 let said = Said { id: of, body: Body::text(String::new()), ..deletion.said };
                 let contents = self.contents(with, *mine, &said);

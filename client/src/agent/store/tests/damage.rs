@@ -158,15 +158,21 @@ fn a_conversation_that_cannot_be_read_is_pieced_together() {
     }
 }
 
-#[test]
-fn a_store_that_is_not_whole_is_damaged_and_left_as_it_is() {
-    let folder = folder("truncated");
-    let mut store = open(&folder).unwrap();
+/// The file of a store with 600 messages, and what is in it.
+fn file_of_many(folder: &Folder) -> (PathBuf, Vec<u8>) {
+    let mut store = open(folder).unwrap();
     let many: Vec<_> = (0..600).map(|number| received(number, text("word"))).collect();
     apply(&mut store, &many);
     let path = store.path().to_owned();
     drop(store);
     let whole = std::fs::read(&path).unwrap();
+    (path, whole)
+}
+
+#[test]
+fn a_store_that_is_not_whole_is_damaged_and_left_as_it_is() {
+    let folder = folder("truncated");
+    let (path, whole) = file_of_many(&folder);
     for length in [0, 1, 99, 100, 4_095, 4_096, 4_097, 40_960, whole.len() / 2, whole.len() - 4_096]
     {
         std::fs::write(&path, &whole[..length]).unwrap();
@@ -182,12 +188,7 @@ fn a_store_that_is_not_whole_is_damaged_and_left_as_it_is() {
 #[test]
 fn pages_that_are_spoilt_are_damage_and_never_a_panic() {
     let folder = folder("pages");
-    let mut store = open(&folder).unwrap();
-    let many: Vec<_> = (0..600).map(|number| received(number, text("word"))).collect();
-    apply(&mut store, &many);
-    let path = store.path().to_owned();
-    drop(store);
-    let whole = std::fs::read(&path).unwrap();
+    let (path, whole) = file_of_many(&folder);
     let mut said_so = 0;
     for page in 1..whole.len() / 4_096 {
         let mut spoilt = whole.clone();
