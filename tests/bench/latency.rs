@@ -28,7 +28,7 @@ pub(crate) fn measure() -> Vec<Row> {
     };
     // One flush here, a round trip, and one flush there before the answer.
     let (mut ours, mut theirs) = (Log::create(&lab.path("ours")), Log::create(&lab.path("theirs")));
-    let echo = Echo::after(move || theirs.append());
+    let mut echo = Echo::after(move || theirs.append());
     let mut bare = || {
         ours.append();
         echo.ask();

@@ -2,19 +2,20 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
+
+use hither_tests::wire::{SERVER_NAME, any_server, trusting_client};
+use quinn::{Endpoint, RecvStream, SendStream};
+use tokio::runtime::{Builder, Runtime};
 
 /// A message as it travels: header, padded text and tag, and the length in front of it.
 pub(crate) const FRAME_BYTES: usize = 4 + 41 + 256 + 16;
 
 /// Messages that are written at once.
 const BATCH: usize = 64;
-
-/// How long an answer may take before it is clear that there will be none.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends so many messages through TCP to a thread that reads them.
 #[track_caller]
@@ -43,54 +44,74 @@ pub(crate) fn stream(messages: usize) {
     assert_eq!(reader.join().unwrap(), messages * FRAME_BYTES);
 }
 
-/// A thread that answers datagrams, and a socket that asks it.
+/// A connection that stands, and at its other end a thread that answers.
 #[derive(Debug)]
 pub(crate) struct Echo {
-    socket: UdpSocket,
+    runtime: Runtime,
+    endpoint: Endpoint,
+    asking: (SendStream, RecvStream),
     answering: Option<JoinHandle<()>>,
 }
 
 impl Echo {
     /// Does `work` before each answer.
     #[track_caller]
-    pub(crate) fn after(mut work: impl FnMut() + Send + 'static) -> Self {
-        let (asking, answering) = (bound(), bound());
-        asking.connect(answering.local_addr().unwrap()).unwrap();
-        answering.connect(asking.local_addr().unwrap()).unwrap();
+    pub(crate) fn after(work: impl FnMut() + Send + 'static) -> Self {
+        let (place, placed) = mpsc::channel();
         let answering = thread::spawn(move || {
-            let mut datagram = [0; FRAME_BYTES];
-            // An empty datagram is the end.
-            while answering.recv(&mut datagram).is_ok_and(|bytes| bytes > 0) {
-                work();
-                answering.send(&datagram).unwrap();
-            }
+            let runtime = runtime();
+            // Whoever asks has gone if there is nothing more to answer.
+            let _ = runtime.block_on(answer(&place, work));
         });
-        Self { socket: asking, answering: Some(answering) }
+        let runtime = runtime();
+        let place = placed.recv().unwrap();
+        let (endpoint, asking) = runtime.block_on(async {
+            let endpoint = Endpoint::client(loopback()).unwrap();
+            let connecting = endpoint.connect_with(trusting_client(), place, SERVER_NAME);
+            let connection = connecting.unwrap().await.unwrap();
+            (endpoint, connection.open_bi().await.unwrap())
+        });
+        Self { runtime, endpoint, asking, answering: Some(answering) }
     }
 
     /// Asks, and waits for the answer.
     #[track_caller]
-    pub(crate) fn ask(&self) {
-        let mut datagram = [7; FRAME_BYTES];
-        self.socket.send(&datagram).unwrap();
-        self.socket.recv(&mut datagram).unwrap();
+    pub(crate) fn ask(&mut self) {
+        let (question, answer) = &mut self.asking;
+        let mut frame = [7; FRAME_BYTES];
+        self.runtime.block_on(async {
+            question.write_all(&frame).await.unwrap();
+            answer.read_exact(&mut frame).await.unwrap();
+        });
     }
 }
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        // If it has ended already, there is nobody to tell.
-        let _ = self.socket.send(&[]);
+        self.endpoint.close(0_u32.into(), b"");
+        self.runtime.block_on(self.endpoint.wait_idle());
         if let Some(answering) = self.answering.take() {
             let _ = answering.join();
         }
     }
 }
 
-fn bound() -> UdpSocket {
-    let socket = UdpSocket::bind(loopback()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
+/// Answers every frame of one connection, and then waits until it is closed.
+async fn answer(place: &mpsc::Sender<SocketAddr>, mut work: impl FnMut()) -> Option<()> {
+    let endpoint = Endpoint::server(any_server(), loopback()).unwrap();
+    place.send(endpoint.local_addr().unwrap()).unwrap();
+    let connection = endpoint.accept().await?.await.ok()?;
+    let (mut answer, mut question) = connection.accept_bi().await.ok()?;
+    let mut frame = [0; FRAME_BYTES];
+    loop {
+        question.read_exact(&mut frame).await.ok()?;
+        work();
+        answer.write_all(&frame).await.ok()?;
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn loopback() -> SocketAddr {

@@ -133,6 +133,8 @@ pub(super) struct Agent {
     pub(super) stopping: bool,
     /// Until when nothing disappears, because the disk did not take it.
     pub(super) expiry_rests: Option<Instant>,
+    /// How long the disk took to take the last changes.
+    pub(super) last_commit: Duration,
     to: mpsc::Sender<ToAgent>,
     notices: broadcast::Sender<Notice>,
     started: Instant,
@@ -177,6 +179,7 @@ impl Agent {
             peers,
             stopping: false,
             expiry_rests: None,
+            last_commit: Duration::ZERO,
             to,
             notices,
             started: Instant::now(),
@@ -226,15 +229,14 @@ impl Agent {
             }
             self.lock_if_due();
             // Before anybody asks for what is to be gone by now.
-            tokio::task::block_in_place(|| self.expire());
+            self.expire();
             let mut taken = 0;
             while let Some(told) = first.take() {
                 self.take(told);
                 taken += 1;
                 first = if taken < BATCH { inbox.try_recv().ok() } else { None };
             }
-            // A commit waits for the disk, and must not hold up the network's tasks.
-            let failed = tokio::task::block_in_place(|| self.settle()).err();
+            let failed = self.settle_beside_others().await.err();
             self.answer(failed.as_ref());
         }
         self

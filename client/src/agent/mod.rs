@@ -55,7 +55,7 @@ pub(crate) fn run(profile: &Profile, ready: Option<File>) -> anyhow::Result<Exit
     let _lock = lock::take(profile)?;
     start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("starting the threads of the agent")?;
@@ -68,7 +68,8 @@ pub(crate) fn run(profile: &Profile, ready: Option<File>) -> anyhow::Result<Exit
             // Whoever started us may have gone in the meantime; others will come.
             let _ = ready.write_all(READY.as_bytes());
         }
-        let agent = agent.run(inbox).await;
+        // Beside the network's tasks: a message that comes is taken in where it was read.
+        let agent = tokio::spawn(agent.run(inbox)).await.context("the agent's own task")?;
         // Whoever comes now starts the next agent, and does not wait for this one to say goodbye.
         serving.abort();
         let _ = std::fs::remove_file(profile.socket());

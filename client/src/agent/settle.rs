@@ -1,11 +1,11 @@
 //! Carrying out what the node asks for: stores first, all of a batch in one transaction, and then whatever
 //! may be seen outside; and going on from the disk when it did not take them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hither_proto::{
     crypto::rng::Rng,
-    node::{Event, Input, Output},
+    node::{Change, Event, Input, Output},
 };
 
 use super::{
@@ -17,44 +17,87 @@ use crate::fault::Fault;
 /// How long a disk that did not take a change is left alone.
 pub(super) const DISK_PAUSE: Duration = Duration::from_secs(3);
 
+/// Commits that take no longer are waited for where they are asked for: to have another thread see to the
+/// network in the meantime would take as long.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// What the node asks for at once.
+struct Wanted {
+    changes: Vec<Change>,
+    read: Vec<u64>,
+    rest: Vec<Output>,
+    /// Whether something was told already.
+    told: bool,
+}
+
 impl Agent {
     /// Carries out everything that the node asks for.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
-        let now = self.now();
-        loop {
-            let Some(account) = &mut self.account else { return Ok(()) };
-            let mut changes = Vec::new();
-            let (mut told, mut rest) = (Vec::new(), Vec::new());
-            while let Some(output) = account.node.poll(now) {
-                match output {
-                    Output::Store(change) => changes.push(change),
-                    // It is on the other's disk, whatever becomes of ours.
-                    Output::Event(event @ Event::Delivered(..)) => told.push(event),
-                    output => rest.push(output),
-                }
+        while let Some(wanted) = self.wanted() {
+            self.carry_out(wanted)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and lets others go on in the meantime.
+    pub(super) async fn settle_beside_others(&mut self) -> Result<(), Fault> {
+        while let Some(wanted) = self.wanted() {
+            if wanted.told {
+                tokio::task::yield_now().await;
             }
-            let read = std::mem::take(&mut account.read);
-            if changes.is_empty() && read.is_empty() && rest.is_empty() && told.is_empty() {
-                return Ok(());
-            }
-            told.into_iter().for_each(|event| self.notify(Notice::Node(event)));
-            let Some(account) = &mut self.account else { return Ok(()) };
-            if !changes.is_empty() || !read.is_empty() {
-                match account.store.apply(unix_now(), &changes, &read) {
-                    Ok(applied) => {
-                        account.trouble = None;
-                        account.follow_store(&changes);
-                        if applied.received || applied.noted {
-                            self.notify(Notice::Received);
-                        }
-                    }
-                    Err(error) => return Err(self.start_over(&error)),
-                }
-            }
-            for output in rest {
-                self.perform(output);
+            if self.last_commit <= QUICK {
+                self.carry_out(wanted)?;
+            } else {
+                tokio::task::block_in_place(|| self.carry_out(wanted))?;
             }
         }
+        Ok(())
+    }
+
+    /// What the node asks for, if that is anything.
+    fn wanted(&mut self) -> Option<Wanted> {
+        let now = self.now();
+        let account = self.account.as_mut()?;
+        let read = std::mem::take(&mut account.read);
+        let mut wanted = Wanted { changes: Vec::new(), read, rest: Vec::new(), told: false };
+        while let Some(output) = self.account.as_mut()?.node.poll(now) {
+            match output {
+                Output::Store(change) => wanted.changes.push(change),
+                // It is on the other's disk, whatever becomes of ours.
+                Output::Event(event @ Event::Delivered(..)) => {
+                    wanted.told = true;
+                    self.notify(Notice::Node(event));
+                }
+                output => wanted.rest.push(output),
+            }
+        }
+        let Wanted { changes, read, rest, told } = &wanted;
+        let nothing = changes.is_empty() && read.is_empty() && rest.is_empty() && !told;
+        (!nothing).then_some(wanted)
+    }
+
+    fn carry_out(&mut self, wanted: Wanted) -> Result<(), Fault> {
+        let Wanted { changes, read, rest, .. } = wanted;
+        let Some(account) = &mut self.account else { return Ok(()) };
+        if !changes.is_empty() || !read.is_empty() {
+            let before = Instant::now();
+            let applied = account.store.apply(unix_now(), &changes, &read);
+            self.last_commit = before.elapsed();
+            match applied {
+                Ok(applied) => {
+                    account.trouble = None;
+                    account.follow_store(&changes);
+                    if applied.received || applied.noted {
+                        self.notify(Notice::Received);
+                    }
+                }
+                Err(error) => return Err(self.start_over(&error)),
+            }
+        }
+        for output in rest {
+            self.perform(output);
+        }
+        Ok(())
     }
 
     fn perform(&mut self, output: Output) {

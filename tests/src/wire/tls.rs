@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use quinn::{ClientConfig, crypto::rustls::QuicClientConfig};
+use quinn::{
+    ClientConfig, ServerConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -18,7 +22,7 @@ pub(crate) const ALPN: &[u8] = b"hither/1";
 pub(crate) const PEER_ALPN: &[u8] = b"hither/1 peer";
 
 /// QUIC clients must give a name; this one is not sent.
-pub(crate) const SERVER_NAME: &str = "hither";
+pub const SERVER_NAME: &str = "hither";
 
 /// What a client says of itself in its TLS handshake.
 #[derive(Clone, Debug)]
@@ -45,7 +49,8 @@ impl Dialect {
 }
 
 /// A client that takes any certificate.
-pub(super) fn trusting_client() -> ClientConfig {
+#[must_use]
+pub fn trusting_client() -> ClientConfig {
     trusting_client_with(&Dialect::default(), None)
 }
 
@@ -69,6 +74,24 @@ pub(crate) fn trusting_client_with(
     tls.alpn_protocols = vec![dialect.alpn.to_vec()];
     tls.enable_sni = false;
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
+}
+
+/// A server whose certificate says nothing.
+#[must_use]
+pub fn any_server() -> ServerConfig {
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let certificate = CertificateParams::default().self_signed(&key).unwrap();
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.into()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .unwrap();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
 }
 
 pub(super) fn provider() -> Arc<CryptoProvider> {

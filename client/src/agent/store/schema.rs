@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -74,6 +75,7 @@ pub(super) fn open(path: &Path, keys: &mut Keys) -> Result<Connection, StoreErro
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(path)?,
         Err(error) => return Err(StoreError::Io(error.kind())),
     }
+    reserve_log(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(std::time::Duration::ZERO)?;
@@ -120,6 +122,20 @@ fn create(path: &Path) -> Result<(), StoreError> {
     std::fs::rename(&unfinished, path).map_err(io)?;
     let folder = path.parent().unwrap_or(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+/// Fills the log with zeros up to the size that it keeps anyway: a flush that makes a file longer, or writes to
+/// a part of it for the first time, costs several times one that does not. SQLite reads a log up to where its
+/// checksums end, so what is in it stands.
+fn reserve_log(path: &Path) {
+    let path = PathBuf::from(format!("{}-wal", path.display()));
+    let Ok(mut log) = File::options().append(true).create(true).open(path) else { return };
+    let Ok(length) = log.metadata().map(|file| file.len()) else { return };
+    let zeros = u64::from(LOG_BYTES).saturating_sub(length);
+    if io::copy(&mut io::repeat(0).take(zeros), &mut log).is_err() {
+        // The disk is nearly full, and what is left of it is for messages.
+        let _ = log.set_len(length);
+    }
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
