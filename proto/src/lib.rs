@@ -2,6 +2,8 @@
 //! of its own. `server` and `client` drive it; a simulator can too.
 
 mod base32;
+#[cfg(test)]
+mod crosscheck;
 pub mod crypto;
 pub mod directory;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -36,6 +36,12 @@ impl AgreeKey {
         Self { secret: self.secret.clone(), public: self.public }
     }
 
+    /// The private half, to be given to another implementation.
+    #[cfg(test)]
+    pub(crate) fn secret_bytes(&self) -> [u8; 32] {
+        self.secret.to_bytes()
+    }
+
     /// The public half, computed once.
     pub const fn public(&self) -> AgreePublic {
         self.public
