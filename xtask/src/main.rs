@@ -6,6 +6,7 @@ mod ci;
 mod demo;
 mod failure;
 mod fuzz;
+mod models;
 mod sim;
 mod test;
 mod tidy;
@@ -21,6 +22,7 @@ cargo xtask test --heavy  the same, with ten times the kills
 cargo xtask bench [AREA…] how fast and how large the programs are, built as they ship; `--json` too
 cargo xtask fuzz [TARGET] [--seconds N]  what strangers may say to the protocol; `--keep` its corpora
 cargo xtask sim SEED      one run of the protocol's simulator, told whole; `--seeds A..B` for many
+cargo xtask models        what a symbolic prover says of the protocol's models, whole and weakened
 cargo xtask tidy          the rules about the text of this repository
 cargo xtask check         everything but the tests: lock file, formatting, lints, documentation, tidy
 cargo xtask ci            check, then test
@@ -47,6 +49,7 @@ fn run(chore: &str, args: &[OsString]) -> Result<ExitCode, Failure> {
         ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
         ("sim", args) => sim::run(args),
+        ("models", []) => models::run(),
         ("tidy", []) => tidy::run(),
         ("check", []) => ci::check(),
         ("ci", []) => ci::run(),
