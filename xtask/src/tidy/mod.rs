@@ -4,6 +4,7 @@ mod crates;
 mod files;
 mod layers;
 mod manifest;
+mod promises;
 mod proto;
 mod source;
 mod specification;
@@ -32,6 +33,7 @@ pub(crate) fn breaches() -> Result<Vec<String>, Failure> {
         files::breaches,
         crates::breaches,
         layers::breaches,
+        promises::breaches,
         proto::breaches,
         specification::breaches,
     ] {
