@@ -63,6 +63,10 @@ pub(super) async fn call(
             let Unlock { password } = parse(params)?;
             Ok(logins::unlock(handle, password).await?)
         }
+        "account.passwd" => {
+            let Passwd { password, new_password } = parse(params)?;
+            Ok(logins::change_password(handle, password, new_password).await?)
+        }
         "account.export" => {
             let Archive { file, password } = archive(params)?;
             Ok(messages::export(handle, file, password).await?)
@@ -124,6 +128,12 @@ struct Login {
 #[derive(Deserialize)]
 struct Unlock {
     password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Passwd {
+    password: Zeroizing<String>,
+    new_password: Zeroizing<String>,
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ use super::{
     agent::{Agent, Handle, online},
     json, known_servers,
     net::{Link, LoggedIn, Network},
+    session_file::SavedSession,
     store::Store,
 };
 use crate::fault::Fault;
@@ -79,6 +80,34 @@ pub(super) async fn unlock(handle: &Handle, password: Zeroizing<String>) -> Resu
     install(handle, server, logged_in).await
 }
 
+/// Changes the password of whoever is logged in. Every other machine has to log in again.
+pub(super) async fn change_password(
+    handle: &Handle,
+    password: Zeroizing<String>,
+    new: Zeroizing<String>,
+) -> Result<Value, Fault> {
+    let Own { network, rng, saved } = prepare_own(handle).await?;
+    let SavedSession { name, host, pin, .. } = &saved;
+    let mut server = Link::connect(&network, host, Some(pin.clone())).await?;
+    let change = server.prepare_change(rng, name, password, new.clone()).await?;
+    match server.change_password(name, change).await {
+        Ok(logged_in) => install(handle, server, logged_in).await,
+        // The answer may be what was lost. Which of the two passwords holds, a login tells.
+        Err(lost @ Fault::ServerUnreachable { .. }) => {
+            let uncertain = |_| Fault::PasswordUncertain { host: host.host.clone() };
+            let Own { rng, .. } = prepare_own(handle).await?;
+            let mut server =
+                Link::connect(&network, host, Some(pin.clone())).await.map_err(uncertain)?;
+            match server.login(rng, name, new).await {
+                Ok(logged_in) => install(handle, server, logged_in).await,
+                Err(Fault::AuthFailed) => Err(lost),
+                Err(fault) => Err(uncertain(fault)),
+            }
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
 /// just being connected to is waited for.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
@@ -135,6 +164,13 @@ struct Dialling {
     known_servers: PathBuf,
 }
 
+/// What a change of one's own account needs of the agent.
+struct Own {
+    network: Network,
+    rng: Rng,
+    saved: SavedSession,
+}
+
 /// Checks that `address`, or anybody new, may log in here now.
 async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, Fault> {
     handle
@@ -151,6 +187,17 @@ async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, 
                 rng: Rng::from_seed(agent.rng.secret()),
                 known_servers: known_servers_path(agent),
             })
+        })
+        .await
+}
+
+/// What a change of the account takes: somebody who is logged in, and where.
+async fn prepare_own(handle: &Handle) -> Result<Own, Fault> {
+    handle
+        .call(|agent| {
+            let rng = Rng::from_seed(agent.rng.secret());
+            let network = agent.network.clone();
+            Ok(Own { network, rng, saved: agent.account()?.saved.duplicate() })
         })
         .await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::duration;
-use crate::password::PasswordArgs;
+use crate::password::{NewPasswordArgs, PasswordArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +24,10 @@ pub(crate) enum Command {
     /// This is a login at the server that the account is on, so it takes a connection: nothing that stays on
     /// this machine while it is locked lets anybody guess the password without the server.
     Unlock(PasswordArgs),
+    /// Change the password of your account
+    ///
+    /// This machine stays logged in; every other one has to log in again.
+    Passwd(Passwd),
     /// Show account, server, agent and open paths
     Status,
     /// List contacts, messages or what waits to be sent
@@ -103,6 +107,14 @@ pub(crate) struct Login {
     pub(crate) server: Option<String>,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Passwd {
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) new: NewPasswordArgs,
 }
 
 #[derive(Debug, Args)]

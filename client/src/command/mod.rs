@@ -45,6 +45,7 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Logout => account::logout(&context)?,
         Command::Lock => account::lock(&context)?,
         Command::Unlock(password) => account::unlock(&context, &password)?,
+        Command::Passwd(args) => account::passwd(&context, &args)?,
         Command::Status => status::run(&context)?,
         Command::List(args) => list::run(&context, args.what)?,
         Command::Contact(contact) => contact::run(&context, &contact)?,

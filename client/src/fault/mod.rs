@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     NotLocked,
     AuthFailed,
     TakenOver,
+    // The server was not heard any more when it may have changed the password.
+    PasswordUncertain { host: String },
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
 
     // What was typed.
@@ -115,6 +117,7 @@ pub(crate) enum Usage {
     ConfigValue { key: Key, value: String },
     PathNotUtf8,
     PasswordFlag,
+    NewPasswordFlag,
     PasswordFile { path: PathBuf, error: io::ErrorKind },
     PasswordNotUtf8,
     PasswordTooLong,
@@ -162,7 +165,8 @@ impl Fault {
         match self {
             Fault::ServerUnreachable { .. }
             | Fault::ServerVersion { .. }
-            | Fault::LogoutUntold { .. } => Code::ServerUnreachable,
+            | Fault::LogoutUntold { .. }
+            | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
             Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver => Code::AuthRequired,

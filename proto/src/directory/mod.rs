@@ -14,13 +14,14 @@
 
 mod introductions;
 mod open;
+mod proof;
 mod session;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 pub use session::{Input, Output, Session, Settings};
-pub use tasks::{Account, NewAccount, NewSession, Outcome, StoredNote, Task};
+pub use tasks::{Account, NewAccount, NewPassword, NewSession, Outcome, StoredNote, Task};
 
 use crate::{
     crypto::secret::Secret,

@@ -12,12 +12,22 @@ use crate::{
     identity::Entry,
     name::Name,
     note::NoteKind,
-    wire::server::{SessionId, Withdrawal},
+    wire::server::{ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// One thing to do. Each is answered by one [`Outcome`].
 #[derive(Debug)]
 pub enum Task {
+    /// OPAQUE's answer to somebody who has proven a password and asks for another: [`Outcome::Proven`] or
+    /// [`Outcome::Malformed`]. It counts against no limit, because the proof has.
+    AnswerProof {
+        /// Whose account.
+        name: Name,
+        /// A fresh credential identifier, never that of an account.
+        credential: [u8; CREDENTIAL_BYTES],
+        /// The registration request.
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
     /// OPAQUE's answer to a registration request: [`Outcome::Registration`], [`Outcome::Limited`] or
     /// [`Outcome::Malformed`].
     AnswerRegistration {
@@ -25,6 +35,18 @@ pub enum Task {
         credential: [u8; CREDENTIAL_BYTES],
         /// The request.
         request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
+    /// Gives the account another password and opens a session, ending every other one of the account:
+    /// [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody if what was proven does not hold any more.
+    ChangePassword {
+        /// Whose.
+        name: Name,
+        /// What was proven.
+        proven: [u8; CREDENTIAL_BYTES],
+        /// What is to be proven from now on.
+        password: Box<NewPassword>,
+        /// The session.
+        session: NewSession,
     },
     /// Creates the account and its first session: [`Outcome::Opened`], [`Outcome::NameTaken`] or
     /// [`Outcome::BadInvite`].
@@ -52,10 +74,13 @@ pub enum Task {
         /// Who.
         name: Name,
     },
-    /// Opens a session after a login, ending every other one of the account: [`Outcome::Opened`].
+    /// Opens a session after a login, ending every other one of the account: [`Outcome::Opened`], or
+    /// [`Outcome::Resumable`] with nobody if the password has been changed since KE2.
     OpenSession {
         /// Whose.
         name: Name,
+        /// What was proven.
+        proven: [u8; CREDENTIAL_BYTES],
         /// The session.
         session: NewSession,
     },
@@ -142,6 +167,17 @@ pub struct NewAccount {
     pub invite: Option<String>,
 }
 
+/// What is to be proven instead of what was.
+#[derive(Debug)]
+pub struct NewPassword {
+    /// OPAQUE's credential identifier, drawn for it.
+    pub credential: [u8; CREDENTIAL_BYTES],
+    /// OPAQUE's record.
+    pub record: [u8; RECORD_BYTES],
+    /// The key of the vault, sealed.
+    pub envelope: [u8; ENVELOPE_BYTES],
+}
+
 /// A session as it is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSession {
@@ -160,6 +196,8 @@ pub struct Account {
     pub entry: Entry,
     /// The vault.
     pub vault: Vec<u8>,
+    /// The key of the vault, sealed under the password, unless that is the first one.
+    pub envelope: Option<[u8; ENVELOPE_BYTES]>,
     /// Everybody about whom this person has said something, and what they have said in turn.
     pub consents: Vec<(Name, Consents)>,
     /// Notes that wait, oldest first.
@@ -201,6 +239,8 @@ pub enum Outcome {
         state: Box<ServerLogin>,
         /// KE2.
         ke2: Box<[u8; KE2_BYTES]>,
+        /// The credential identifier that it was made with.
+        credential: [u8; CREDENTIAL_BYTES],
     },
     /// No honest client sends such a request or KE1.
     Malformed,
@@ -215,6 +255,13 @@ pub enum Outcome {
     },
     /// The account of a session that is open now.
     Opened(Box<Account>),
+    /// What somebody who has proven a password goes on with.
+    Proven {
+        /// OPAQUE's registration response.
+        response: Box<[u8; REGISTRATION_RESPONSE_BYTES]>,
+        /// The key of the vault, sealed under what was proven.
+        envelope: Option<[u8; ENVELOPE_BYTES]>,
+    },
     /// OPAQUE's registration response.
     Registration(Box<[u8; REGISTRATION_RESPONSE_BYTES]>),
     /// Who may resume a session, and with which device; `None` if nobody.

@@ -164,7 +164,9 @@ impl Desk {
                 assert!(!self.logged_in, "welcomed twice");
                 self.logged_in = true;
             }
-            Reply::Registration { .. } | Reply::Login { .. } => assert!(!self.logged_in),
+            Reply::Registration { .. } | Reply::Login { .. } | Reply::Proven { .. } => {
+                assert!(!self.logged_in);
+            }
             Reply::Refused { request, .. } => assert!(self.logged_in || request.is_none()),
             Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
@@ -225,6 +227,14 @@ impl Desk {
                     Err(_) => Outcome::Malformed,
                 }
             }
+            Task::AnswerProof { credential, request, .. } => {
+                match answer_registration(&setup(), &credential, &request) {
+                    Ok(response) => {
+                        Outcome::Proven { response: Box::new(response), envelope: None }
+                    }
+                    Err(_) => Outcome::Malformed,
+                }
+            }
             Task::CreateAccount { .. } if fails => Outcome::NameTaken,
             Task::CreateAccount { account, .. } => {
                 assert_eq!(account.entry.verified(&account.name), Some(account.entry.identity));
@@ -232,8 +242,12 @@ impl Desk {
             }
             Task::FindSession { .. } if fails => Outcome::Resumable(None),
             Task::FindSession { .. } => Outcome::Resumable(Some((me(), device().public()))),
-            Task::ResumeSession { .. } if fails => Outcome::Resumable(None),
-            Task::OpenSession { .. } | Task::ResumeSession { .. } => {
+            Task::ChangePassword { .. } | Task::OpenSession { .. } | Task::ResumeSession { .. }
+                if fails =>
+            {
+                Outcome::Resumable(None)
+            }
+            Task::ChangePassword { .. } | Task::OpenSession { .. } | Task::ResumeSession { .. } => {
                 self.opened(entry("alice"), choice)
             }
             Task::Lookup { name } => Outcome::Entry(Entry::decoy(&secret(0xdc), &name)),
@@ -259,7 +273,7 @@ impl Desk {
                 );
                 match started {
                     Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
                     }
                     Err(_) => Outcome::Malformed,
                 }
@@ -286,6 +300,7 @@ impl Desk {
             revision: Revision(self.revision),
             entry,
             vault: vec![1; 60],
+            envelope: None,
             consents: others().map(said).into(),
             notes: notes.unwrap_or_default(),
         }))

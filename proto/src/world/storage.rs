@@ -20,7 +20,7 @@ use crate::{
     name::Name,
     note::NoteKind,
     vault,
-    wire::server::{SessionId, Withdrawal},
+    wire::server::{ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// Everything a server keeps.
@@ -46,6 +46,7 @@ struct Stored {
     credential: [u8; CREDENTIAL_BYTES],
     record: [u8; RECORD_BYTES],
     vault: Vec<u8>,
+    envelope: Option<[u8; ENVELOPE_BYTES]>,
     entry: Entry,
     consents: BTreeMap<Name, Consent>,
     notes: BTreeMap<u64, (Name, NoteKind, Vec<u8>)>,
@@ -100,7 +101,8 @@ impl Storage {
     pub(crate) fn perform(&mut self, task: Task) -> Outcome {
         let writes = !matches!(
             task,
-            Task::AnswerRegistration { .. }
+            Task::AnswerProof { .. }
+                | Task::AnswerRegistration { .. }
                 | Task::FindSession { .. }
                 | Task::Lookup { .. }
                 | Task::ResumeSession { .. }
@@ -129,7 +131,29 @@ impl Storage {
                 let entry = self.accounts.get(&name).map(|account| account.entry.clone());
                 Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
             }
-            Task::OpenSession { name, session } => {
+            Task::AnswerProof { name, credential, request } => {
+                match answer_registration(&self.setup, &credential, &request) {
+                    Ok(response) => Outcome::Proven {
+                        response: Box::new(response),
+                        envelope: self.accounts[&name].envelope,
+                    },
+                    Err(_) => Outcome::Malformed,
+                }
+            }
+            Task::ChangePassword { name, proven, .. } | Task::OpenSession { name, proven, .. }
+                if self.accounts[&name].credential != proven =>
+            {
+                Outcome::Resumable(None)
+            }
+            Task::ChangePassword { name, password, session, .. } => {
+                let account = self.account(&name);
+                (account.credential, account.record) = (password.credential, password.record);
+                account.envelope = Some(password.envelope);
+                self.sessions.retain(|_, (owner, _)| *owner != name);
+                self.sessions.insert(session.id, (name.clone(), session.device));
+                self.opened(&name)
+            }
+            Task::OpenSession { name, session, .. } => {
                 self.sessions.retain(|_, (owner, _)| *owner != name);
                 self.sessions.insert(session.id, (name.clone(), session.device));
                 self.opened(&name)
@@ -150,7 +174,7 @@ impl Storage {
                 let name = name.as_bytes();
                 match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
                     Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
                     }
                     Err(_) => Outcome::Malformed,
                 }
@@ -179,7 +203,8 @@ impl Storage {
             });
         }
         let (consents, notes) = (BTreeMap::new(), BTreeMap::new());
-        let stored = Stored { credential, record, vault, entry, consents, notes };
+        let envelope = None;
+        let stored = Stored { credential, record, vault, envelope, entry, consents, notes };
         self.accounts.insert(name.clone(), stored);
         self.sessions.insert(session.id, (name.clone(), session.device));
         self.opened(&name)
@@ -198,6 +223,7 @@ impl Storage {
             revision: Revision(self.revision),
             entry: account.entry.clone(),
             vault: account.vault.clone(),
+            envelope: account.envelope,
             consents: account.consents.keys().map(said).collect(),
             notes: notes.collect(),
         }))

@@ -2,11 +2,13 @@
 
 use hither_proto::{
     crypto::opaque::{CREDENTIAL_BYTES, RECORD_BYTES},
-    directory::{Account, Consent, Consents, NewAccount, NewSession, Outcome, StoredNote},
+    directory::{
+        Account, Consent, Consents, NewAccount, NewPassword, NewSession, Outcome, StoredNote,
+    },
     identity::Entry,
     name::Name,
     vault, wire,
-    wire::server::SessionId,
+    wire::server::{ENVELOPE_BYTES, SessionId},
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -36,6 +38,13 @@ pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<C
     found.query_row([name.as_str()], read).optional()
 }
 
+/// The key of the vault, sealed under the password, unless that is still the first one.
+pub(super) fn envelope(database: &Connection, name: &Name) -> Result<Option<[u8; ENVELOPE_BYTES]>> {
+    let mut found = database.prepare_cached("SELECT envelope FROM account WHERE name = ?1")?;
+    let found = found.query_row([name.as_str()], |row| row::bytes_if_any(row, 0)).optional();
+    found.map(Option::flatten)
+}
+
 pub(super) fn entry(database: &Connection, name: &Name) -> Result<Option<Entry>> {
     let mut found = database.prepare_cached("SELECT entry FROM account WHERE name = ?1")?;
     found.query_row([name.as_str()], |row| row::entry(row, 0)).optional()
@@ -50,7 +59,8 @@ pub(super) fn create(
     let NewAccount { name, credential, record, vault, entry, invite: _ } = account;
     let created = database
         .prepare_cached(
-            "INSERT INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO account (name, credential, record, vault, entry, created, logins)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
         )?
         .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;
     if created == 0 {
@@ -64,12 +74,41 @@ pub(super) fn create(
 pub(super) fn open_session(
     database: &Connection,
     name: &Name,
+    proven: &[u8; CREDENTIAL_BYTES],
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
-    database
-        .prepare_cached("UPDATE account SET logins = logins + 1 WHERE name = ?1")?
-        .execute([name.as_str()])?;
+    let holds = database
+        .prepare_cached(
+            "UPDATE account SET logins = logins + 1 WHERE name = ?1 AND credential = ?2",
+        )?
+        .execute(params![name.as_str(), proven])?;
+    if holds == 0 {
+        return Ok(Outcome::Resumable(None));
+    }
+    database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
+    insert_session(database, name, session, now)?;
+    load(database, name)
+}
+
+pub(super) fn change_password(
+    database: &Connection,
+    name: &Name,
+    proven: &[u8; CREDENTIAL_BYTES],
+    password: &NewPassword,
+    session: &NewSession,
+    now: i64,
+) -> Result<Outcome> {
+    let NewPassword { credential, record, envelope } = password;
+    let holds = database
+        .prepare_cached(
+            "UPDATE account SET credential = ?3, record = ?4, envelope = ?5, logins = logins + 1
+             WHERE name = ?1 AND credential = ?2",
+        )?
+        .execute(params![name.as_str(), proven, credential, record, envelope])?;
+    if holds == 0 {
+        return Ok(Outcome::Resumable(None));
+    }
     database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
     insert_session(database, name, session, now)?;
     load(database, name)
@@ -124,12 +163,11 @@ fn insert_session(
     session: &NewSession,
     now: i64,
 ) -> Result<()> {
-    database.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        session.id,
-        name.as_str(),
-        session.device.0,
-        now
-    ])?;
+    database
+        .prepare_cached(
+            "INSERT INTO session (id, name, device, created, seen) VALUES (?1, ?2, ?3, ?4, ?4)",
+        )?
+        .execute(params![session.id, name.as_str(), session.device.0, now])?;
     Ok(())
 }
 
@@ -145,11 +183,13 @@ fn decline_all(database: &Connection, name: &Name) -> Result<()> {
 /// What a session starts from.
 fn load(database: &Connection, name: &Name) -> Result<Outcome> {
     let account = database
-        .prepare_cached("SELECT entry, vault FROM account WHERE name = ?1")?
-        .query_row([name.as_str()], |row| Ok((row::entry(row, 0)?, row.get(1)?)))
+        .prepare_cached("SELECT entry, vault, envelope FROM account WHERE name = ?1")?
+        .query_row([name.as_str()], |row| {
+            Ok((row::entry(row, 0)?, row.get(1)?, row::bytes_if_any(row, 2)?))
+        })
         .optional()?;
     // The account may have been deleted since its password was checked.
-    let Some((entry, vault)) = account else { return Ok(Outcome::Unavailable) };
+    let Some((entry, vault, envelope)) = account else { return Ok(Outcome::Unavailable) };
     let revision = revision(database);
     let consents = database
         .prepare_cached(
@@ -175,7 +215,7 @@ fn load(database: &Connection, name: &Name) -> Result<Outcome> {
             })
         })?
         .collect::<Result<_>>()?;
-    Ok(Outcome::Opened(Box::new(Account { revision, entry, vault, consents, notes })))
+    Ok(Outcome::Opened(Box::new(Account { revision, entry, vault, envelope, consents, notes })))
 }
 
 #[cfg(test)]
@@ -218,6 +258,12 @@ mod tests {
         create(database, &account, &session(id), 0).unwrap()
     }
 
+    /// A login with the password that the account was registered with under this number.
+    fn log_in(database: &Connection, text: &str, password: u8, id: u8) -> Outcome {
+        let proven = [password + 100; CREDENTIAL_BYTES];
+        open_session(database, &name(text), &proven, &session(id), 0).unwrap()
+    }
+
     fn opened(outcome: Outcome) -> Account {
         match outcome {
             Outcome::Opened(account) => *account,
@@ -255,8 +301,7 @@ mod tests {
         let database = in_memory();
         assert!(credentials(&database, &name("bob")).unwrap().is_none());
         assert_eq!(entry(&database, &name("bob")).unwrap(), None);
-        let opened = open_session(&database, &name("bob"), &session(1), 0).unwrap();
-        assert!(matches!(opened, Outcome::Unavailable));
+        assert!(matches!(log_in(&database, "bob", 1, 1), Outcome::Resumable(None)));
     }
 
     #[test]
@@ -265,7 +310,7 @@ mod tests {
         register(&database, "alice", 1);
         register(&database, "bob", 2);
         for id in [3, 4] {
-            opened(open_session(&database, &name("alice"), &session(id), 0).unwrap());
+            opened(log_in(&database, "alice", 1, id));
         }
         let found = [1, 3, 4, 2].map(|id| resumable(&database, id));
         assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
@@ -279,12 +324,41 @@ mod tests {
     }
 
     #[test]
+    fn another_password_ends_every_session_and_what_was_proven_before_it() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        register(&database, "bob", 2);
+        let change = |proven: u8, byte: u8| {
+            let password = NewPassword {
+                credential: [byte + 100; CREDENTIAL_BYTES],
+                record: [byte; RECORD_BYTES],
+                envelope: [byte; ENVELOPE_BYTES],
+            };
+            let proven = [proven + 100; CREDENTIAL_BYTES];
+            change_password(&database, &name("alice"), &proven, &password, &session(byte), 0)
+                .unwrap()
+        };
+        let account = opened(change(1, 5));
+        assert_eq!(account.envelope, Some([5; ENVELOPE_BYTES]));
+        assert_eq!(account.vault, vault(1, b"sealed"));
+        assert_eq!(envelope(&database, &name("alice")), Ok(Some([5; ENVELOPE_BYTES])));
+        let found = [1, 5, 2].map(|id| resumable(&database, id));
+        assert_eq!(found, [None, Some(name("alice")), Some(name("bob"))]);
+        for late in [change(1, 6), log_in(&database, "alice", 1, 6)] {
+            assert!(matches!(late, Outcome::Resumable(None)), "{late:?}");
+        }
+        assert_eq!(resumable(&database, 5), Some(name("alice")));
+        opened(log_in(&database, "alice", 5, 7));
+        let kept = credentials(&database, &name("bob")).unwrap().unwrap();
+        assert_eq!((kept.record, kept.logins), ([2; RECORD_BYTES], 0));
+    }
+
+    #[test]
     fn what_is_opened_later_says_so() {
         let database = in_memory();
         let mut before = opened(register(&database, "alice", 1)).revision;
         for id in [2, 3] {
-            let login = open_session(&database, &name("alice"), &session(id), 0).unwrap();
-            let login = opened(login).revision;
+            let login = opened(log_in(&database, "alice", 1, id)).revision;
             assert!(login > before);
             let resumed = resume_session(&database, &name("alice"), &[id; 16]).unwrap();
             before = opened(resumed).revision;

@@ -21,6 +21,7 @@ use hither_proto::{
     directory::{Outcome, Revision, Task},
     identity::Entry,
     name::Name,
+    wire::server::ENVELOPE_BYTES,
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -76,6 +77,14 @@ impl Storage {
         self.run(move |database| accounts::credentials(database, &name)).await
     }
 
+    /// The key of `name`'s vault, sealed under the password, unless that is still the first one.
+    pub(crate) async fn envelope(
+        &self,
+        name: Name,
+    ) -> Result<Option<[u8; ENVELOPE_BYTES]>, Unavailable> {
+        self.run(move |database| accounts::envelope(database, &name)).await
+    }
+
     /// The directory entry of `name`, if somebody has it.
     pub(crate) async fn entry(&self, name: Name) -> Result<Option<Entry>, Unavailable> {
         self.run(move |database| accounts::entry(database, &name)).await
@@ -116,13 +125,16 @@ impl StorageThread {
 /// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
 fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outcome> {
     match task {
+        Task::ChangePassword { name, proven, password, session } => {
+            accounts::change_password(database, &name, &proven, &password, &session, now)
+        }
         Task::CreateAccount { account, session } => {
             accounts::create(database, &account, &session, now)
         }
         Task::EndSession { session } => accounts::end_session(database, &session),
         Task::FindSession { session } => accounts::find_session(database, &session),
-        Task::OpenSession { name, session } => {
-            accounts::open_session(database, &name, &session, now)
+        Task::OpenSession { name, proven, session } => {
+            accounts::open_session(database, &name, &proven, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
         Task::ResumeSession { name, session } => {
@@ -133,9 +145,10 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         }
         Task::TakeNote { name, note } => contacts::take_note(database, &name, note),
         Task::Withdraw { name, from, how } => contacts::withdraw(database, &name, &from, how),
-        Task::AnswerRegistration { .. } | Task::Lookup { .. } | Task::StartLogin { .. } => {
-            Ok(Outcome::Unavailable)
-        }
+        Task::AnswerProof { .. }
+        | Task::AnswerRegistration { .. }
+        | Task::Lookup { .. }
+        | Task::StartLogin { .. } => Ok(Outcome::Unavailable),
     }
 }
 
@@ -311,7 +324,7 @@ mod tests {
     async fn tasks_arrive_where_they_belong() {
         let (_folder, path) = made();
         let (storage, _thread) = Storage::open(&path).unwrap();
-        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0)";
+        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0, NULL)";
         storage.run(move |database| database.execute_batch(insert)).await.unwrap();
         let kind = NoteKind::Request;
         let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };
