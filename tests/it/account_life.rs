@@ -142,3 +142,55 @@ fn record(server: &Server) -> Vec<u8> {
     let record = "SELECT record FROM account WHERE name = 'alice'";
     database.query_row(record, [], |row| row.get(0)).unwrap()
 }
+
+#[test]
+fn a_machine_takes_the_account_back_without_a_password_until_it_is_revoked() {
+    let lab = Lab::new("devices");
+    let server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    let [here] = alice.devices().try_into().expect("one machine");
+    assert_eq!(here["this"], true);
+    let there = alice.elsewhere();
+    there.logs_in(&server);
+    let devices = there.devices();
+    let own: Vec<bool> = devices.iter().map(|device| device["this"] == true).collect();
+    assert_eq!(own.iter().filter(|own| **own).count(), 1, "{devices:?}");
+    assert_eq!(devices.len(), 2);
+    assert!(devices.iter().any(|device| device["id"] == here["id"]), "{devices:?}");
+    let day = devices[0]["last_seen"].as_str().unwrap();
+    assert_eq!(day.len(), "2026-11-23".len(), "{day}");
+
+    alice.sends("bob", "hello").fails(4, "auth_required");
+    alice.runs(&["resume"]).done();
+    alice.is_online();
+    alice.delivers("bob", "back");
+    assert_eq!(bob.hears(1), ["back"]);
+    there.sends("bob", "hello").fails(4, "auth_required");
+    there.kills_agent();
+    until_true("it is not taken back by itself", || there.status()["ended"] == "taken_over");
+
+    let away = devices.iter().find(|device| device["id"] != here["id"]).unwrap();
+    let away = away["id"].as_str().unwrap();
+    alice.runs(&["devices", "revoke", away]).done();
+    assert_eq!(alice.devices().len(), 1);
+    there.runs(&["resume"]).fails(4, "auth_required");
+    alice.runs(&["devices", "revoke", away]).fails(10, "not_found");
+    alice.runs(&["devices", "revoke", here["id"].as_str().unwrap()]).fails(11, "refused");
+    alice.is_online();
+    there.logs_in(&server);
+}
+
+#[test]
+fn a_machine_that_logs_in_again_is_listed_once() {
+    let lab = Lab::new("one device");
+    let server = lab.server();
+    let [alice] = lab.people(&server, ["alice"]);
+    alice.logs_in(&server);
+    until_true("one machine", || alice.devices().len() == 1);
+    alice.runs(&["lock"]).done();
+    alice.unlocks();
+    until_true("one machine", || alice.devices().len() == 1);
+    alice.logs_out();
+    alice.logs_in(&server);
+    assert_eq!(alice.devices().len(), 1);
+}

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     account::Account,
     agent::{Agent, Handle, online},
-    json, known_servers,
+    devices, json, known_servers,
     net::{Link, LoggedIn, Network},
     session_file::SavedSession,
     store::Store,
@@ -78,6 +78,24 @@ pub(super) async fn unlock(handle: &Handle, password: Zeroizing<String>) -> Resu
     let mut server = Link::connect(&network, server, Some(locked.link.pin)).await?;
     let logged_in = server.login(rng, name, password).await?;
     install(handle, server, logged_in).await
+}
+
+/// Takes the account back from the machine that has taken it over. The session of this one waits for that.
+pub(super) async fn resume(handle: &Handle) -> Result<Value, Fault> {
+    let present = handle.call(|agent| {
+        let account = agent.account()?;
+        Ok((!account.ended).then(|| json::account(account)))
+    });
+    if let Some(present) = present.await? {
+        return Ok(present);
+    }
+    let Own { network, saved, .. } = prepare_own(handle).await?;
+    let mut server = Link::connect(&network, &saved.host, Some(saved.pin.clone())).await?;
+    match server.take_back(&saved).await {
+        Ok(logged_in) => install(handle, server, logged_in).await,
+        Err(Fault::AuthFailed) => Err(Fault::SessionEnded),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Changes the password of whoever is logged in. Every other machine has to log in again.
@@ -206,6 +224,7 @@ async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<V
     handle
         .call(move |agent| {
             let LoggedIn { session, session_key, vault } = logged_in;
+            let last = agent.last_device(&session);
             let pin = server.pin().clone();
             let path = known_servers_path(agent);
             known_servers::remember(&path, &session.host, &pin)
@@ -228,10 +247,22 @@ async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<V
             };
             let answer = json::account(&account);
             agent.install(account, server, session_key);
+            if let Some(device) = last {
+                agent.account()?.forget_device(device);
+            }
             agent.unlocked()?;
             Ok(answer)
         })
         .await
+}
+
+impl Agent {
+    /// By which key this machine resumed a session of the same account before, if not by this one's.
+    fn last_device(&self, session: &SavedSession) -> Option<[u8; 32]> {
+        let locked = self.locked.as_ref().and_then(|locked| locked.device);
+        let last = self.account.as_ref().map(Account::device).or(locked);
+        last.filter(|last| *last != devices::public(&session.device))
+    }
 }
 
 fn known(path: &std::path::Path, host: &Host) -> Result<Option<ServerPin>, Fault> {

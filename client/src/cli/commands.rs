@@ -28,6 +28,11 @@ pub(crate) enum Command {
     ///
     /// This machine stays logged in; every other one has to log in again.
     Passwd(Passwd),
+    /// Bring the account back to this machine from another one, without its password
+    Resume,
+    /// See on which machines you are logged in, and log one out
+    #[command(subcommand)]
+    Devices(Devices),
     /// Show account, server, agent and open paths
     Status,
     /// List contacts, messages or what waits to be sent
@@ -115,6 +120,17 @@ pub(crate) struct Passwd {
     pub(crate) password: PasswordArgs,
     #[command(flatten)]
     pub(crate) new: NewPasswordArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devices {
+    /// Every machine that can go on without your password, and the day it was last connected
+    List,
+    /// End the session of a machine, which has to log in again
+    Revoke {
+        /// The machine, as `hither devices list` shows it
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `register`, `login` and `logout`, `lock` and `unlock`, `passwd`.
+//! `register`, `login` and `logout`, `lock` and `unlock`, `resume`, `passwd`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -114,6 +114,11 @@ pub(super) fn passwd(context: &Context, args: &Passwd) -> Result<(), Fault> {
     let params = PasswdParams { password: password.as_str(), new_password: new.as_str() };
     let answer = agent.call("account.passwd", &params)?;
     welcome(context, answer, text::password_changed)
+}
+
+pub(super) fn resume(context: &Context) -> Result<(), Fault> {
+    let answer = context.agent()?.call("account.resume", &json!({}))?;
+    welcome(context, answer, text::resumed)
 }
 
 /// The name of whoever is logged in, for whom alone it makes sense to ask for a password.

@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod contact;
 mod conversation;
+mod devices;
 mod list;
 mod mark;
 mod receive;
@@ -46,6 +47,8 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Lock => account::lock(&context)?,
         Command::Unlock(password) => account::unlock(&context, &password)?,
         Command::Passwd(args) => account::passwd(&context, &args)?,
+        Command::Resume => account::resume(&context)?,
+        Command::Devices(devices) => devices::run(&context, &devices)?,
         Command::Status => status::run(&context)?,
         Command::List(args) => list::run(&context, args.what)?,
         Command::Contact(contact) => contact::run(&context, &contact)?,

@@ -33,6 +33,9 @@ pub(crate) enum Fault {
     NotLocked,
     AuthFailed,
     TakenOver,
+    SessionEnded,
+    NoDevice { id: String },
+    OwnDevice,
     // The server was not heard any more when it may have changed the password.
     PasswordUncertain { host: String },
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
@@ -169,7 +172,9 @@ impl Fault {
             | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
-            Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver => Code::AuthRequired,
+            Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver | Fault::SessionEnded => {
+                Code::AuthRequired
+            }
             Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })
@@ -194,6 +199,7 @@ impl Fault {
             Fault::NoContact { .. }
             | Fault::NoRequest { .. }
             | Fault::StillAsked { .. }
+            | Fault::NoDevice { .. }
             | Fault::NoMessage { .. }
             | Fault::ArchiveMissing { .. } => Code::NotFound,
             Fault::RegistrationClosed
@@ -210,6 +216,7 @@ impl Fault {
             | Fault::DeleteStands { .. }
             | Fault::Waiting { .. }
             | Fault::NotLocked
+            | Fault::OwnDevice
             | Fault::ArchiveExists { .. }
             | Fault::ArchiveDamaged { .. }
             | Fault::ArchiveNewer { .. }

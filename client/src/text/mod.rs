@@ -63,6 +63,14 @@ pub(crate) fn password_changed(account: &str, identity: &str) -> String {
     )
 }
 
+pub(crate) fn resumed(account: &str, identity: &str) -> String {
+    format!("{account} is on this machine\nidentity  {identity}")
+}
+
+pub(crate) fn revoked(id: &str) -> String {
+    format!("{id} has to log in again")
+}
+
 pub(crate) fn quarantined(count: u64) -> String {
     match count {
         1 => "1 record could not be read; it was kept, not deleted".into(),

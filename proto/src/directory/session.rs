@@ -10,7 +10,7 @@ use crate::{
     crypto::{
         opaque::{CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, is_record},
         rng::Rng,
-        sign::SignPublic,
+        sign::{SIGNATURE_BYTES, SignPublic},
     },
     identity::Entry,
     limits::{GREETING_FRAME_BYTES_MAX, GREETING_TIMEOUT, SERVER_FRAME_BYTES_MAX, VAULT_BYTES_MAX},
@@ -106,7 +106,7 @@ pub(super) enum State {
     /// The session being opened after a password login or a change of the password.
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
-    Resuming { session: SessionId, signature: Box<[u8; 64]>, name: Option<Name> },
+    Resuming { session: SessionId, signature: Box<[u8; 64]>, returns: bool, name: Option<Name> },
     /// The account, once more: the name is bound, so what changes from now on is heard.
     Binding { open: Box<Open>, with_vault: bool },
     /// Anything that somebody logged in may say.
@@ -225,13 +225,16 @@ impl Session {
                 });
                 self.state = State::LoggingIn { name, ke2: None, context, deadline };
             }
-            Request::Resume { session, signature } => {
-                self.perform(Task::FindSession { session });
-                let signature = Box::new(signature);
-                self.state = State::Resuming { session, signature, name: None };
-            }
+            Request::Resume { session, signature } => self.resume(session, signature, false),
+            Request::Return { session, signature } => self.resume(session, signature, true),
             _ => self.misbehaved(),
         }
+    }
+
+    fn resume(&mut self, session: SessionId, signature: [u8; SIGNATURE_BYTES], returns: bool) {
+        self.perform(Task::FindSession { session });
+        let signature = Box::new(signature);
+        self.state = State::Resuming { session, signature, returns, name: None };
     }
 
     fn register(&mut self, request: Request, name: Name, credential: [u8; CREDENTIAL_BYTES]) {
@@ -305,18 +308,25 @@ impl Session {
                 self.bind(Open::new(name, session, key, *account), true);
             }
             (
-                State::Resuming { session, signature, .. },
+                State::Resuming { session, signature, returns, .. },
                 Outcome::Resumable(Some((name, device))),
             ) => {
                 if !self.channel.verifies_resumption(device, &session, &signature) {
                     return self.refuse_and_close(Refusal::AuthFailed, None);
                 }
-                self.perform(Task::ResumeSession { name: name.clone(), session });
-                self.state = State::Resuming { session, signature, name: Some(name) };
+                let task = match returns {
+                    true => Task::ReturnSession { name: name.clone(), session },
+                    false => Task::ResumeSession { name: name.clone(), session },
+                };
+                self.perform(task);
+                self.state = State::Resuming { session, signature, returns, name: Some(name) };
             }
-            (State::Resuming { session, name: Some(name), .. }, Outcome::Opened(account)) => {
+            (
+                State::Resuming { session, returns, name: Some(name), .. },
+                Outcome::Opened(account),
+            ) => {
                 let key = self.channel.session_key(&session, None);
-                self.bind(Open::new(name, session, key, *account), false);
+                self.bind(Open::new(name, session, key, *account), returns);
             }
             (State::Binding { open, with_vault }, Outcome::Opened(account)) => {
                 self.open(*open, *account, with_vault);

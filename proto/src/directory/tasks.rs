@@ -12,7 +12,7 @@ use crate::{
     identity::Entry,
     name::Name,
     note::NoteKind,
-    wire::server::{ENVELOPE_BYTES, SessionId, Withdrawal},
+    wire::server::{Device, ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// One thing to do. Each is answered by one [`Outcome`].
@@ -69,12 +69,17 @@ pub enum Task {
         /// Which.
         session: SessionId,
     },
+    /// Every session of an account, oldest first: [`Outcome::Devices`].
+    ListDevices {
+        /// Whose.
+        name: Name,
+    },
     /// The directory entry of a name, or a decoy: [`Outcome::Entry`].
     Lookup {
         /// Who.
         name: Name,
     },
-    /// Opens a session after a login, ending every other one of the account: [`Outcome::Opened`], or
+    /// Opens a session after a login. Every other one of the account is parked: [`Outcome::Opened`], or
     /// [`Outcome::Resumable`] with nobody if the password has been changed since KE2.
     OpenSession {
         /// Whose.
@@ -91,13 +96,28 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
-    /// Loads the account of a session that exists: [`Outcome::Opened`], or [`Outcome::Resumable`] with
-    /// nobody if it has been ended in the meantime.
+    /// Loads the account of a session that exists and is not parked: [`Outcome::Opened`], or
+    /// [`Outcome::Resumable`] with nobody.
     ResumeSession {
         /// Whose.
         name: Name,
         /// Which.
         session: SessionId,
+    },
+    /// Loads the account of a session that exists, which is not parked any more and every other one of the
+    /// account is: [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody.
+    ReturnSession {
+        /// Whose.
+        name: Name,
+        /// Which.
+        session: SessionId,
+    },
+    /// Ends the session of a device of this account: [`Outcome::Revoked`].
+    RevokeDevice {
+        /// Whose.
+        name: Name,
+        /// The device.
+        device: SignPublic,
     },
     /// Stores a note and the consent it stands for: [`Outcome::NoteSent`].
     ///
@@ -224,6 +244,8 @@ pub enum Outcome {
     BadInvite,
     /// The vault is not the successor of the stored one.
     Conflict,
+    /// The sessions of an account.
+    Devices(Vec<Device>),
     /// It is done, durably.
     Done,
     /// A directory entry.
@@ -266,6 +288,8 @@ pub enum Outcome {
     Registration(Box<[u8; REGISTRATION_RESPONSE_BYTES]>),
     /// Who may resume a session, and with which device; `None` if nobody.
     Resumable(Option<(Name, SignPublic)>),
+    /// The session of the device that was revoked, if there was one.
+    Revoked(Option<SessionId>),
     /// The storage cannot do it now; nothing was changed.
     Unavailable,
     /// Consent is taken back, and this is what the two have now said about each other.

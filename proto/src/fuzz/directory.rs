@@ -168,7 +168,8 @@ impl Desk {
                 assert!(!self.logged_in);
             }
             Reply::Refused { request, .. } => assert!(self.logged_in || request.is_none()),
-            Reply::LogoutChallenge { .. }
+            Reply::Devices { .. }
+            | Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
             | Reply::Entry { .. }
             | Reply::Done { .. }
@@ -242,14 +243,22 @@ impl Desk {
             }
             Task::FindSession { .. } if fails => Outcome::Resumable(None),
             Task::FindSession { .. } => Outcome::Resumable(Some((me(), device().public()))),
-            Task::ChangePassword { .. } | Task::OpenSession { .. } | Task::ResumeSession { .. }
+            Task::ChangePassword { .. }
+            | Task::OpenSession { .. }
+            | Task::ResumeSession { .. }
+            | Task::ReturnSession { .. }
                 if fails =>
             {
                 Outcome::Resumable(None)
             }
-            Task::ChangePassword { .. } | Task::OpenSession { .. } | Task::ResumeSession { .. } => {
-                self.opened(entry("alice"), choice)
+            Task::ListDevices { .. } => Outcome::Devices(Vec::new()),
+            Task::RevokeDevice { device, .. } => {
+                Outcome::Revoked((device == self::device().public()).then_some(SESSION))
             }
+            Task::ChangePassword { .. }
+            | Task::OpenSession { .. }
+            | Task::ResumeSession { .. }
+            | Task::ReturnSession { .. } => self.opened(entry("alice"), choice),
             Task::Lookup { name } => Outcome::Entry(Entry::decoy(&secret(0xdc), &name)),
             Task::PutVault { .. } if fails => Outcome::Conflict,
             Task::EndSession { .. } | Task::PutVault { .. } | Task::TakeNote { .. } => {
@@ -362,6 +371,8 @@ fn request(step: u8, script: &mut Script<'_>) -> Request {
         0..=3 => Request::Introduce { attempt, to, door: door(choice), first: vec![1; 60] },
         4 | 5 => Request::Answer { attempt, door: door(choice), second: vec![2; 60] },
         6 => Request::Decline { attempt },
+        7 if choice & 0x10 != 0 => Request::ListDevices { request },
+        7 if choice & 0x20 != 0 => Request::RevokeDevice { request, device: [choice; 32] },
         7 => Request::Lookup { request, name: to },
         8 | 9 => Request::SendNote { request, to, kind: NoteKind::Request, note: vec![1; 40] },
         10 => Request::Withdraw { request, name: to, how: Withdrawal::Block },

@@ -73,6 +73,7 @@ impl Node {
             Reply::Goodbye { why: Farewell::Draining }
             | Reply::Registration { .. }
             | Reply::Login { .. }
+            | Reply::Devices { .. }
             | Reply::Proven { .. }
             | Reply::Welcome { .. }
             | Reply::LogoutChallenge { .. }

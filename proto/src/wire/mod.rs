@@ -4,6 +4,7 @@
 //! places. What is signed, hashed or authenticated has fixed layouts of its own, beside its code.
 
 mod choice;
+mod device;
 mod door;
 pub mod peer;
 pub mod server;

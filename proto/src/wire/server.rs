@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 
 pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
+    device::Device,
     door::{Candidate, Door},
 };
 
@@ -225,6 +226,33 @@ pub enum Request {
         #[cbor(n(2), with = "minicbor::bytes")]
         device: [u8; 32],
     },
+    /// Asks for every session of the account.
+    #[n(17)]
+    ListDevices {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+    },
+    /// Ends the session of a device for good.
+    #[n(18)]
+    RevokeDevice {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// The device's public key.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        device: [u8; 32],
+    },
+    /// A device takes the account back from another one, without a password. Answered as a login is.
+    #[n(19)]
+    Return {
+        /// Which session.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        session: SessionId,
+        /// By the device, over the session and this connection's exporter.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        signature: [u8; SIGNATURE_BYTES],
+    },
 }
 
 /// A frame from the server.
@@ -398,6 +426,16 @@ pub enum Reply {
         /// The key of the vault, sealed under what was proven; missing as in [`Reply::Welcome`].
         #[cbor(n(1), with = "minicbor::bytes")]
         envelope: Option<[u8; ENVELOPE_BYTES]>,
+    },
+    /// Every session of the account.
+    #[n(16)]
+    Devices {
+        /// The request.
+        #[n(0)]
+        request: u32,
+        /// The sessions, oldest first.
+        #[n(1)]
+        devices: Vec<Device>,
     },
 }
 

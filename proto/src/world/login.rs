@@ -158,6 +158,29 @@ impl World {
         Ok(())
     }
 
+    /// The agent of `who` takes the account back from wherever it is now.
+    pub(crate) fn try_return(&mut self, who: &str) -> Result<(), Refusal> {
+        let address = self.machine(who).address;
+        let (link, binding) = self.dial_server(address);
+        let Keys { device, session, vault_key, .. } = &self.machines[who].keys;
+        let (session, vault_key) = (*session, vault_key.duplicate());
+        let signature = binding.sign_resumption(device, &session);
+        let (counter, vault) = match self.ask(link, &Request::Return { session, signature }) {
+            Reply::Welcome { vault, .. } => {
+                let name = self.machine(who).name.clone();
+                VaultKey::from_secret(vault_key).open(&name, &vault).unwrap()
+            }
+            other => return Err(refusal(&other)),
+        };
+        let machine = self.machine(who);
+        let remembered = restore(Some(machine.disk.remembered()), counter, vault);
+        machine.platter.flushed.remember(remembered.clone());
+        machine.disk.remember(remembered);
+        (machine.node, machine.ended) = (None, false);
+        self.start(who, link, binding.session_key(&session, None));
+        Ok(())
+    }
+
     /// The agent of `who` begins to come back. How far it comes before something else happens, the seed
     /// decides.
     pub(crate) fn begin_to_resume(&mut self, who: &str) -> u64 {

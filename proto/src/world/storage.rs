@@ -1,6 +1,6 @@
 //! The server's storage, in memory: performs every task as its documentation says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     crypto::{
@@ -20,7 +20,7 @@ use crate::{
     name::Name,
     note::NoteKind,
     vault,
-    wire::server::{ENVELOPE_BYTES, SessionId, Withdrawal},
+    wire::server::{Device, ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// Everything a server keeps.
@@ -31,6 +31,8 @@ pub(crate) struct Storage {
     rng: Rng,
     accounts: BTreeMap<Name, Stored>,
     sessions: BTreeMap<SessionId, (Name, SignPublic)>,
+    /// The sessions of those who have logged in on another machine since.
+    parked: BTreeSet<SessionId>,
     next_note: u64,
     revision: u64,
     /// Whether nothing can be written.
@@ -60,6 +62,7 @@ impl Storage {
             rng,
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            parked: BTreeSet::new(),
             next_note: 0,
             revision: 0,
             full: false,
@@ -90,12 +93,19 @@ impl Storage {
 
     /// How many sessions may be resumed.
     pub(crate) fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.sessions.keys().filter(|session| self.has_session(session)).count()
     }
 
     /// Whether this session may be resumed.
     pub(crate) fn has_session(&self, session: &SessionId) -> bool {
-        self.sessions.contains_key(session)
+        self.sessions.contains_key(session) && !self.parked.contains(session)
+    }
+
+    /// Parks every session of `name` but this one.
+    fn park(&mut self, name: &Name, but: &SessionId) {
+        let others = self.sessions.iter().filter(|(_, (owner, _))| owner == name);
+        self.parked.extend(others.map(|(session, _)| *session));
+        self.parked.remove(but);
     }
 
     pub(crate) fn perform(&mut self, task: Task) -> Outcome {
@@ -104,6 +114,7 @@ impl Storage {
             Task::AnswerProof { .. }
                 | Task::AnswerRegistration { .. }
                 | Task::FindSession { .. }
+                | Task::ListDevices { .. }
                 | Task::Lookup { .. }
                 | Task::ResumeSession { .. }
                 | Task::StartLogin { .. }
@@ -153,14 +164,33 @@ impl Storage {
                 self.sessions.insert(session.id, (name.clone(), session.device));
                 self.opened(&name)
             }
+            Task::ListDevices { name } => {
+                let own = self.sessions.values().filter(|(owner, _)| *owner == name);
+                let device = |device: &SignPublic| Device { key: device.0, created: 0, seen: 0 };
+                Outcome::Devices(own.map(|(_, key)| device(key)).collect())
+            }
             Task::OpenSession { name, session, .. } => {
-                self.sessions.retain(|_, (owner, _)| *owner != name);
                 self.sessions.insert(session.id, (name.clone(), session.device));
+                self.park(&name, &session.id);
                 self.opened(&name)
             }
             Task::PutVault { name, vault } => self.put_vault(&name, vault),
-            Task::ResumeSession { session, .. } if !self.sessions.contains_key(&session) => {
+            Task::ResumeSession { session, .. } if !self.has_session(&session) => {
                 Outcome::Resumable(None)
+            }
+            Task::ReturnSession { session, .. } if !self.sessions.contains_key(&session) => {
+                Outcome::Resumable(None)
+            }
+            Task::ReturnSession { name, session } => {
+                self.park(&name, &session);
+                self.opened(&name)
+            }
+            Task::RevokeDevice { name, device } => {
+                let mut own = self.sessions.iter();
+                let found = own.find(|(_, session)| **session == (name.clone(), device));
+                let found = found.map(|(session, _)| *session);
+                found.inspect(|session| drop(self.sessions.remove(session)));
+                Outcome::Revoked(found)
             }
             Task::ResumeSession { name, .. } => self.opened(&name),
             Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),

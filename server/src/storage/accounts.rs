@@ -12,7 +12,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{revision, row};
+use super::{devices, revision, row};
 
 /// What a login is answered from.
 pub(crate) struct Credentials {
@@ -67,7 +67,7 @@ pub(super) fn create(
         return Ok(Outcome::NameTaken);
     }
     decline_all(database, name)?;
-    insert_session(database, name, session, now)?;
+    devices::insert(database, name, session, now)?;
     load(database, name)
 }
 
@@ -86,8 +86,7 @@ pub(super) fn open_session(
     if holds == 0 {
         return Ok(Outcome::Resumable(None));
     }
-    database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
-    insert_session(database, name, session, now)?;
+    devices::insert(database, name, session, now)?;
     load(database, name)
 }
 
@@ -110,7 +109,7 @@ pub(super) fn change_password(
         return Ok(Outcome::Resumable(None));
     }
     database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
-    insert_session(database, name, session, now)?;
+    devices::insert(database, name, session, now)?;
     load(database, name)
 }
 
@@ -125,11 +124,11 @@ pub(super) fn resume_session(
     name: &Name,
     session: &SessionId,
 ) -> Result<Outcome> {
-    // A login elsewhere may have ended it since its device was looked up.
-    match find_session(database, session)? {
-        Outcome::Resumable(Some((owner, _))) if owner == *name => load(database, name),
-        _ => Ok(Outcome::Resumable(None)),
-    }
+    // A login elsewhere may have parked it since its device was looked up.
+    let goes_on = database
+        .prepare_cached("SELECT 1 FROM session WHERE id = ?1 AND name = ?2 AND parked = 0")?
+        .exists(params![session, name.as_str()])?;
+    if goes_on { load(database, name) } else { Ok(Outcome::Resumable(None)) }
 }
 
 pub(super) fn end_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
@@ -155,20 +154,6 @@ pub(super) fn put_vault(database: &Connection, name: &Name, vault: &[u8]) -> Res
         .prepare_cached("UPDATE account SET vault = ?2 WHERE name = ?1")?
         .execute(params![name.as_str(), vault])?;
     Ok(Outcome::Done)
-}
-
-fn insert_session(
-    database: &Connection,
-    name: &Name,
-    session: &NewSession,
-    now: i64,
-) -> Result<()> {
-    database
-        .prepare_cached(
-            "INSERT INTO session (id, name, device, created, seen) VALUES (?1, ?2, ?3, ?4, ?4)",
-        )?
-        .execute(params![session.id, name.as_str(), session.device.0, now])?;
-    Ok(())
 }
 
 /// Nothing that was said while nobody had the name was meant for whoever has it now.
@@ -272,13 +257,13 @@ mod tests {
     }
 
     fn resumable(database: &Connection, id: u8) -> Option<Name> {
-        match find_session(database, &[id; 16]).unwrap() {
-            Outcome::Resumable(found) => found.map(|(name, device)| {
-                assert_eq!(device, DEVICE);
-                name
-            }),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Resumable(found) = find_session(database, &[id; 16]).unwrap() else {
+            panic!("a search is answered by what it finds");
+        };
+        let (name, device) = found?;
+        assert_eq!(device, DEVICE);
+        let resumed = resume_session(database, &name, &[id; 16]).unwrap();
+        matches!(resumed, Outcome::Opened(_)).then_some(name)
     }
 
     #[test]
@@ -305,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_counts_and_ends_every_other_session_of_the_account() {
+    fn a_login_counts_and_parks_every_other_session_of_the_account() {
         let database = in_memory();
         register(&database, "alice", 1);
         register(&database, "bob", 2);

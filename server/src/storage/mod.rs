@@ -5,6 +5,7 @@
 
 mod accounts;
 mod contacts;
+mod devices;
 mod row;
 mod schema;
 
@@ -21,7 +22,7 @@ use hither_proto::{
     directory::{Outcome, Revision, Task},
     identity::Entry,
     name::Name,
-    wire::server::ENVELOPE_BYTES,
+    wire::server::{ENVELOPE_BYTES, SessionId},
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -93,8 +94,26 @@ impl Storage {
     /// Performs a task that is about what is stored.
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
         let now = unix_seconds();
+        let resumed = match &task {
+            Task::ResumeSession { session, .. } => Some(*session),
+            _ => None,
+        };
         let performed = self.run(move |database| perform(database, task, now)).await;
+        if let (Some(session), Ok(Outcome::Opened(_))) = (resumed, &performed) {
+            self.see(session, now);
+        }
         performed.unwrap_or(Outcome::Unavailable)
+    }
+
+    /// Remembers the day on which a session was seen, beside what it goes on with: a disk that does not take
+    /// this keeps nobody out.
+    fn see(&self, session: SessionId, now: i64) {
+        let job = Job(Box::new(move |database| {
+            devices::see(database, &session, now)?;
+            Ok(Answer(Box::new(|| ())))
+        }));
+        // A day later it is remembered, if not today.
+        let _ = self.jobs.try_send(job);
     }
 
     async fn run<T: Send + 'static>(
@@ -133,6 +152,12 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         }
         Task::EndSession { session } => accounts::end_session(database, &session),
         Task::FindSession { session } => accounts::find_session(database, &session),
+        Task::ListDevices { name } => devices::list(database, &name),
+        Task::RevokeDevice { name, device } => devices::revoke(database, &name, device),
+        Task::ReturnSession { name, session } => {
+            devices::park_others(database, &name, &session)?;
+            accounts::resume_session(database, &name, &session)
+        }
         Task::OpenSession { name, proven, session } => {
             accounts::open_session(database, &name, &proven, &session, now)
         }

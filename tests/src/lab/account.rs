@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, fs};
 
+use serde_json::Value;
+
 use super::{Outcome, Person, Running};
 
 impl Person {
@@ -13,6 +15,14 @@ impl Person {
         fs::write(&file, new).unwrap();
         let flag: [OsString; 2] = ["--new-password-file".into(), file];
         self.starts(&[self.with_password(&["passwd"]), flag.into()].concat(), None)
+    }
+
+    /// The machines on which the person is logged in.
+    #[must_use]
+    #[track_caller]
+    pub fn devices(&self) -> Vec<Value> {
+        let list = self.runs(&["devices", "list"]).done();
+        list["devices"].as_array().expect("a list of devices").clone()
     }
 
     /// Tries to change the password.

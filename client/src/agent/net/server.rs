@@ -258,6 +258,19 @@ impl Link {
         }
     }
 
+    /// Takes the account back from another machine, without a password.
+    pub(in crate::agent) async fn take_back(
+        &mut self,
+        saved: &SavedSession,
+    ) -> Result<LoggedIn, Fault> {
+        let device = SignKey::from_secret(&saved.device);
+        let signature = self.channel.sign_resumption(&device, &saved.session);
+        let request = Request::Return { session: saved.session, signature };
+        let welcome = self.welcome(&request, &saved.name).await?;
+        let key = VaultKey::from_secret(saved.vault_key.duplicate());
+        self.logged_in(&saved.name, welcome, &key, saved.device.duplicate(), None)
+    }
+
     /// Carries frames from now on: up through the returned [`Carried`], down to the agent.
     pub(in crate::agent) fn carry(
         self,

@@ -81,3 +81,56 @@ fn a_proof_allows_one_change_of_the_account_and_nothing_else() {
         assert_eq!(world.try_log_in("alice", OLD), Ok(()));
     }
 }
+
+#[test]
+fn a_parked_session_takes_the_account_back_with_what_the_other_machine_has_changed() {
+    let mut world = World::of_friends(5, &["alice", "bob", "carol"]);
+    world.befriend("bob", "carol");
+    world.log_in("elsewhere", &name("bob"));
+    world.run();
+    world.node("elsewhere").set_verified(&name("alice")).unwrap();
+    world.settle("elsewhere");
+    world.run();
+    assert_eq!(world.try_resume("bob"), Err(Refusal::AuthFailed), "not by itself");
+    assert_eq!(world.try_return("bob"), Ok(()));
+    world.run();
+    assert!(world.node("bob").contact(&name("alice")).unwrap().contact.verified);
+    assert_eq!(world.count("elsewhere", &Event::TakenOver), 1);
+    assert_eq!(world.count("alice", &Event::Presence(name("bob"), false)), 0);
+    world.send("alice", "bob", "hello");
+    assert_eq!(world.texts("bob"), ["hello"]);
+    world.node("bob").set_verified(&name("carol")).unwrap();
+    world.settle("bob");
+    world.run();
+    assert_eq!(world.try_return("elsewhere"), Ok(()));
+    world.run();
+    assert!(world.node("elsewhere").contact(&name("carol")).unwrap().contact.verified);
+}
+
+#[test]
+fn a_revoked_device_is_gone_at_once_and_for_good() {
+    let mut world = World::of_friends(6, &["alice", "bob"]);
+    world.log_in("elsewhere", &name("bob"));
+    world.run();
+    let [old, new, alices] =
+        ["bob", "elsewhere", "alice"].map(|who| world.machine(who).keys.device.public().0);
+    let revoke = |request, device| Request::RevokeDevice { request, device };
+    for (request, device) in [(1, old), (2, old), (3, alices)] {
+        world.client_says("elsewhere", &revoke(request, device));
+        assert!(matches!(world.heard("elsewhere").last(), Some(Reply::Done { .. })));
+    }
+    assert_eq!(world.try_return("bob"), Err(Refusal::AuthFailed));
+    assert!(world.node("alice").is_online() && world.node("elsewhere").is_online());
+    world.client_says("elsewhere", &Request::ListDevices { request: 9 });
+    let replies = world.heard("elsewhere");
+    let Some(Reply::Devices { request: 9, devices }) = replies.last() else {
+        panic!("{replies:?}")
+    };
+    assert_eq!(devices.iter().map(|device| device.key).collect::<Vec<_>>(), [new]);
+    // Its own: like a logout, but for the words.
+    world.client_says("elsewhere", &revoke(4, new));
+    world.run();
+    assert!(!world.node("elsewhere").is_online());
+    assert_eq!(world.count("alice", &Event::Presence(name("bob"), false)), 1);
+    assert_eq!(world.try_resume("elsewhere"), Err(Refusal::AuthFailed));
+}
