@@ -23,6 +23,14 @@ pub(crate) struct PasswordArgs {
     password_stdin: bool,
 }
 
+/// The flag for the password that is to take the place of the present one.
+#[derive(Debug, Args)]
+pub(crate) struct NewPasswordArgs {
+    /// Read the new password from this file
+    #[arg(long, value_name = "PATH")]
+    new_password_file: Option<PathBuf>,
+}
+
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
 /// What an attacker who has stolen the server's files must at least be made to guess. With the cost
@@ -51,10 +59,29 @@ pub(crate) fn new(
         return Ok(password);
     }
     prepare_to_ask(may_ask)?;
-    let password = ask("Password: ")?;
+    choose(["Password: ", "Again:    "], user)
+}
+
+/// The password that is to take the place of `user`'s present one, refused if it is weak.
+pub(crate) fn replacement(
+    args: &NewPasswordArgs,
+    may_ask: bool,
+    user: &str,
+) -> Result<Zeroizing<String>, Fault> {
+    if let Some(path) = &args.new_password_file {
+        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+        let password = read(file, path)?;
+        check_strength(&password, user)?;
+        return Ok(password);
+    }
+    prepare_to_ask(may_ask).map_err(|_| Usage::NewPasswordFlag)?;
+    choose(["New password: ", "Again:        "], user)
+}
+
+fn choose([first, second]: [&str; 2], user: &str) -> Result<Zeroizing<String>, Fault> {
+    let password = ask(first)?;
     check_strength(&password, user)?;
-    let again = ask("Again:    ")?;
-    if password != again {
+    if password != ask(second)? {
         return Err(Usage::PasswordsDiffer.into());
     }
     Ok(password)

@@ -15,12 +15,13 @@ use crate::{
     identity::{PublicIdentity, length_prefixed},
     limits::VAULT_BYTES_MAX,
     name::Name,
-    wire,
+    wire::{self, server::ENVELOPE_BYTES},
 };
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8 + 32;
 const PAD_BYTES: usize = 4096;
+const ENVELOPE_HEADER_BYTES: usize = 1 + 32;
 
 /// What a vault holds.
 #[derive(Debug, Decode, Encode)]
@@ -115,6 +116,40 @@ impl VaultKey {
         Self { key, commitment }
     }
 
+    /// What a proof of the password or of the recovery code gives back: the key in the envelope, or, of an
+    /// account whose first password still holds, the key from that password.
+    pub fn from_proof(
+        export_key: &Secret<64>,
+        name: &Name,
+        envelope: Option<&[u8; ENVELOPE_BYTES]>,
+    ) -> Result<Self, VaultError> {
+        let Some(envelope) = envelope else { return Ok(Self::from_export_key(export_key, name)) };
+        let (header, sealed) =
+            envelope.split_at_checked(ENVELOPE_HEADER_BYTES).ok_or(VaultError::Forged)?;
+        if header[0] != VERSION {
+            return Err(VaultError::NewerVersion(header[0]));
+        }
+        let (key, expected) = envelope_key(export_key, name);
+        if header != expected {
+            return Err(VaultError::Forged);
+        }
+        let opened = open_at_rest(&key, &associated(header, name), sealed).map(Zeroizing::new);
+        let opened = opened.and_then(|opened| Secret::from_slice(&opened));
+        opened.map(Self::from_secret).ok_or(VaultError::Forged)
+    }
+
+    /// This key, sealed for whoever proves the same again.
+    pub fn envelope(
+        &self,
+        rng: &mut Rng,
+        export_key: &Secret<64>,
+        name: &Name,
+    ) -> Result<[u8; ENVELOPE_BYTES], VaultError> {
+        let (key, header) = envelope_key(export_key, name);
+        let sealed = seal_at_rest(rng, &key, &associated(&header, name), self.key.expose());
+        [&header[..], &sealed].concat().try_into().map_err(|_| VaultError::Forged)
+    }
+
     /// The key's bytes, for a session that outlives the process.
     pub const fn secret(&self) -> &Secret<32> {
         &self.key
@@ -172,6 +207,16 @@ pub fn counter(vault: &[u8]) -> Option<u64> {
     vault.get(1..9)?.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// The key of an envelope and what stands in front of it: like a vault, it is committed to its key.
+fn envelope_key(export_key: &Secret<64>, name: &Name) -> (Secret<32>, [u8; ENVELOPE_HEADER_BYTES]) {
+    let info = length_prefixed(name.as_bytes());
+    let key: Secret<32> = derive(&[], export_key.expose(), Label::EnvelopeKey, &info);
+    let commitment: Secret<32> = derive(&[], key.expose(), Label::EnvelopeCommitment, &[]);
+    let mut header = [VERSION; ENVELOPE_HEADER_BYTES];
+    header[1..].copy_from_slice(commitment.expose());
+    (key, header)
+}
+
 fn associated(header: &[u8], name: &Name) -> Vec<u8> {
     [header, &length_prefixed(name.as_bytes())].concat()
 }
@@ -213,6 +258,29 @@ mod tests {
         let newer = [&[2], &sealed[1..]].concat();
         assert_eq!(key.open(&alice, &newer).err(), Some(VaultError::NewerVersion(2)));
         assert_eq!(key.open(&alice, &[]).err(), Some(VaultError::Forged));
+    }
+
+    #[test]
+    fn an_envelope_gives_the_key_to_whoever_proves_the_same_again() {
+        let mut rng = Rng::from_seed(Secret::new([1; 32]));
+        let (alice, bob): (Name, Name) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let (old, new) = (Secret::new([3; 64]), Secret::new([4; 64]));
+        let key = VaultKey::from_proof(&old, &alice, None).unwrap();
+        let envelope = key.envelope(&mut rng, &new, &alice).unwrap();
+        let opens = |export_key, name, envelope: &_| {
+            VaultKey::from_proof(export_key, name, Some(envelope)).map(|key| *key.secret().expose())
+        };
+        assert_eq!(opens(&new, &alice, &envelope), Ok(*key.secret().expose()));
+        assert_eq!(opens(&old, &alice, &envelope), Err(VaultError::Forged));
+        assert_eq!(opens(&new, &bob, &envelope), Err(VaultError::Forged));
+        for at in 1..ENVELOPE_BYTES {
+            let mut forged = envelope;
+            forged[at] ^= 1;
+            assert_eq!(opens(&new, &alice, &forged), Err(VaultError::Forged), "{at}");
+        }
+        let mut newer = envelope;
+        newer[0] = 2;
+        assert_eq!(opens(&new, &alice, &newer), Err(VaultError::NewerVersion(2)));
     }
 
     #[test]

@@ -4,6 +4,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use hither_proto::limits::{CONTACTS_MAX, SERVER_FRAME_BYTES_MAX};
 
+/// Sessions of an account: machines on which somebody is logged in without having logged out. Nobody uses as
+/// many, so the one that was not seen for the longest time makes room for a new one.
+pub(crate) const SESSIONS_MAX: u32 = 16;
+
 /// Connections at once. One that idles costs about 35 KiB, so this many cost about 2.2 GiB.
 pub(crate) const CONNECTIONS_MAX: usize = 65_536;
 

@@ -58,6 +58,9 @@ impl Tasks {
     /// Performs a task for a client at `address`.
     pub(crate) async fn perform(&self, task: Task, address: IpAddr) -> Outcome {
         match task {
+            Task::AnswerProof { name, credential, request } => {
+                self.answer_proof(name, credential, request).await
+            }
             Task::AnswerRegistration { credential, request } => {
                 self.answer_registration(credential, request, address).await
             }
@@ -94,6 +97,21 @@ impl Tasks {
         .await
     }
 
+    async fn answer_proof(
+        &self,
+        name: Name,
+        credential: [u8; CREDENTIAL_BYTES],
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+    ) -> Outcome {
+        let Ok(envelope) = self.storage.envelope(name).await else { return Outcome::Unavailable };
+        let setup = Arc::clone(&self.opaque);
+        self.compute(move || {
+            let response = Box::new(answer_registration(&setup, &credential, &request)?);
+            Ok(Outcome::Proven { response, envelope })
+        })
+        .await
+    }
+
     /// A guess is complete once KE1 is answered, so that is what counts; and it counts before any
     /// public-key work, for a name that nobody has as for any other.
     async fn start_login(
@@ -124,7 +142,7 @@ impl Tasks {
             let name = name.as_bytes();
             let (state, ke2) =
                 ServerLogin::start(&mut rng, &setup, name, &credential, record, &context, &ke1)?;
-            Ok(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) })
+            Ok(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential })
         })
         .await
     }

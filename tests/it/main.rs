@@ -6,6 +6,7 @@
     reason = "what goes wrong in a test ends that test"
 )]
 
+mod account_life;
 mod archive;
 mod away;
 mod clocks;

@@ -19,6 +19,7 @@ use hither_proto::{
 use tokio::sync::oneshot;
 
 use super::{
+    devices::Inquiries,
     net::{Carried, Link as Connection},
     session_file::SavedSession,
     store::{Store, StoreError},
@@ -40,6 +41,7 @@ pub(super) struct Account {
     /// Why the disk did not take the last change, if it did not. Who only receives asks for nothing, and
     /// would not hear of it.
     pub(super) trouble: Option<Fault>,
+    pub(super) inquiries: Inquiries,
     logout: Option<Logout>,
 }
 
@@ -100,6 +102,7 @@ impl Account {
             ended: false,
             read: Vec::new(),
             trouble: None,
+            inquiries: Inquiries::new(),
             logout: None,
         })
     }

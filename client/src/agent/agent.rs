@@ -343,11 +343,13 @@ impl Agent {
             return;
         }
         match what {
-            FromServer::Frame(body) if account.logout_frame(&body) => {}
+            FromServer::Frame(body)
+                if account.logout_frame(&body) || account.inquiry_frame(&body) => {}
             FromServer::Frame(body) => self.handle(Input::ServerFrame(&body)),
             FromServer::Gone => {
                 account.server = None;
                 account.cut_logout();
+                account.inquiries.cut();
                 let ended = account.ended;
                 self.handle(Input::ServerDown);
                 if !ended {

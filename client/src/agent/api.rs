@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     agent::Handle,
-    logins, messages,
+    devices, logins, messages,
     people::{self, Doing},
     rpc::{Peer, Refused},
 };
@@ -62,6 +62,16 @@ pub(super) async fn call(
         "account.unlock" => {
             let Unlock { password } = parse(params)?;
             Ok(logins::unlock(handle, password).await?)
+        }
+        "account.passwd" => {
+            let Passwd { password, new_password } = parse(params)?;
+            Ok(logins::change_password(handle, password, new_password).await?)
+        }
+        "account.resume" => Ok(logins::resume(handle).await?),
+        "account.devices" => Ok(devices::list(handle).await?),
+        "account.revoke" => {
+            let Revoke { id } = parse(params)?;
+            Ok(devices::revoke(handle, &id).await?)
         }
         "account.export" => {
             let Archive { file, password } = archive(params)?;
@@ -124,6 +134,17 @@ struct Login {
 #[derive(Deserialize)]
 struct Unlock {
     password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Passwd {
+    password: Zeroizing<String>,
+    new_password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Revoke {
+    id: String,
 }
 
 #[derive(Deserialize)]

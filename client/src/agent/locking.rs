@@ -23,6 +23,8 @@ use crate::{config::Config, fault::Fault};
 pub(super) struct Locked {
     pub(super) address: Address,
     pub(super) link: Link,
+    /// The public key of this machine's last session, which the next login ends.
+    pub(super) device: Option<[u8; 32]>,
 }
 
 impl Locked {
@@ -30,7 +32,8 @@ impl Locked {
         let saved = &account.saved;
         let (server, pin) = (saved.host.clone(), saved.pin.clone());
         let address = Address { name: saved.name.clone(), server: server.clone() };
-        Self { address, link: Link { server, invite: None, pin } }
+        let device = Some(account.device());
+        Self { address, link: Link { server, invite: None, pin }, device }
     }
 
     /// Reads what was saved at `path`, if there is something. A file that is none says nothing.
@@ -43,18 +46,27 @@ impl Locked {
         let mut lines = text.lines();
         let address = lines.next().and_then(|line| line.parse().ok());
         let link = lines.next().and_then(|line| line.parse().ok());
-        Ok(address.zip(link).map(|(address, link)| Self { address, link }))
+        let device = lines.next().and_then(from_hex);
+        Ok(address.zip(link).map(|(address, link)| Self { address, link, device }))
     }
 
     fn save(&self, path: &Path) -> io::Result<()> {
         let draft = path.with_extension("new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(format!("{}\n{}\n", self.address, self.link).as_bytes())?;
+        let device: String =
+            self.device.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+        file.write_all(format!("{}\n{}\n{device}\n", self.address, self.link).as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
         path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
     }
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes().chunks_exact(2);
+    let byte = |digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    digits.map(byte).collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
 /// The time since the account was last used, which locks it at last.
@@ -185,6 +197,7 @@ mod tests {
         let locked = Locked {
             address: Address { name: "alice".parse().unwrap(), server: server.clone() },
             link: Link { server, invite: None, pin },
+            device: Some([0xa7; 32]),
         };
         for _ in 0..2 {
             locked.save(&path).unwrap();

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 use super::{
     account::Account,
     agent::{Agent, Handle, online},
-    json, known_servers,
+    devices, json, known_servers,
     net::{Link, LoggedIn, Network},
+    session_file::SavedSession,
     store::Store,
 };
 use crate::fault::Fault;
@@ -79,6 +80,52 @@ pub(super) async fn unlock(handle: &Handle, password: Zeroizing<String>) -> Resu
     install(handle, server, logged_in).await
 }
 
+/// Takes the account back from the machine that has taken it over. The session of this one waits for that.
+pub(super) async fn resume(handle: &Handle) -> Result<Value, Fault> {
+    let present = handle.call(|agent| {
+        let account = agent.account()?;
+        Ok((!account.ended).then(|| json::account(account)))
+    });
+    if let Some(present) = present.await? {
+        return Ok(present);
+    }
+    let Own { network, saved, .. } = prepare_own(handle).await?;
+    let mut server = Link::connect(&network, &saved.host, Some(saved.pin.clone())).await?;
+    match server.take_back(&saved).await {
+        Ok(logged_in) => install(handle, server, logged_in).await,
+        Err(Fault::AuthFailed) => Err(Fault::SessionEnded),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Changes the password of whoever is logged in. Every other machine has to log in again.
+pub(super) async fn change_password(
+    handle: &Handle,
+    password: Zeroizing<String>,
+    new: Zeroizing<String>,
+) -> Result<Value, Fault> {
+    let Own { network, rng, saved } = prepare_own(handle).await?;
+    let SavedSession { name, host, pin, .. } = &saved;
+    let mut server = Link::connect(&network, host, Some(pin.clone())).await?;
+    let change = server.prepare_change(rng, name, password, new.clone()).await?;
+    match server.change_password(name, change).await {
+        Ok(logged_in) => install(handle, server, logged_in).await,
+        // The answer may be what was lost. Which of the two passwords holds, a login tells.
+        Err(lost @ Fault::ServerUnreachable { .. }) => {
+            let uncertain = |_| Fault::PasswordUncertain { host: host.host.clone() };
+            let Own { rng, .. } = prepare_own(handle).await?;
+            let mut server =
+                Link::connect(&network, host, Some(pin.clone())).await.map_err(uncertain)?;
+            match server.login(rng, name, new).await {
+                Ok(logged_in) => install(handle, server, logged_in).await,
+                Err(Fault::AuthFailed) => Err(lost),
+                Err(fault) => Err(uncertain(fault)),
+            }
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
 /// just being connected to is waited for.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
@@ -135,6 +182,13 @@ struct Dialling {
     known_servers: PathBuf,
 }
 
+/// What a change of one's own account needs of the agent.
+struct Own {
+    network: Network,
+    rng: Rng,
+    saved: SavedSession,
+}
+
 /// Checks that `address`, or anybody new, may log in here now.
 async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, Fault> {
     handle
@@ -155,10 +209,22 @@ async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, 
         .await
 }
 
+/// What a change of the account takes: somebody who is logged in, and where.
+async fn prepare_own(handle: &Handle) -> Result<Own, Fault> {
+    handle
+        .call(|agent| {
+            let rng = Rng::from_seed(agent.rng.secret());
+            let network = agent.network.clone();
+            Ok(Own { network, rng, saved: agent.account()?.saved.duplicate() })
+        })
+        .await
+}
+
 async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<Value, Fault> {
     handle
         .call(move |agent| {
             let LoggedIn { session, session_key, vault } = logged_in;
+            let last = agent.last_device(&session);
             let pin = server.pin().clone();
             let path = known_servers_path(agent);
             known_servers::remember(&path, &session.host, &pin)
@@ -181,10 +247,22 @@ async fn install(handle: &Handle, server: Link, logged_in: LoggedIn) -> Result<V
             };
             let answer = json::account(&account);
             agent.install(account, server, session_key);
+            if let Some(device) = last {
+                agent.account()?.forget_device(device);
+            }
             agent.unlocked()?;
             Ok(answer)
         })
         .await
+}
+
+impl Agent {
+    /// By which key this machine resumed a session of the same account before, if not by this one's.
+    fn last_device(&self, session: &SavedSession) -> Option<[u8; 32]> {
+        let locked = self.locked.as_ref().and_then(|locked| locked.device);
+        let last = self.account.as_ref().map(Account::device).or(locked);
+        last.filter(|last| *last != devices::public(&session.device))
+    }
 }
 
 fn known(path: &std::path::Path, host: &Host) -> Result<Option<ServerPin>, Fault> {

@@ -9,6 +9,7 @@ mod account;
 mod agent;
 mod api;
 mod archive;
+mod devices;
 mod disappearing;
 mod json;
 mod known_servers;

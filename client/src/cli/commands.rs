@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::duration;
-use crate::password::PasswordArgs;
+use crate::password::{NewPasswordArgs, PasswordArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +24,15 @@ pub(crate) enum Command {
     /// This is a login at the server that the account is on, so it takes a connection: nothing that stays on
     /// this machine while it is locked lets anybody guess the password without the server.
     Unlock(PasswordArgs),
+    /// Change the password of your account
+    ///
+    /// This machine stays logged in; every other one has to log in again.
+    Passwd(Passwd),
+    /// Bring the account back to this machine from another one, without its password
+    Resume,
+    /// See on which machines you are logged in, and log one out
+    #[command(subcommand)]
+    Devices(Devices),
     /// Show account, server, agent and open paths
     Status,
     /// List contacts, messages or what waits to be sent
@@ -103,6 +112,25 @@ pub(crate) struct Login {
     pub(crate) server: Option<String>,
     #[command(flatten)]
     pub(crate) password: PasswordArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Passwd {
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) new: NewPasswordArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devices {
+    /// Every machine that can go on without your password, and the day it was last connected
+    List,
+    /// End the session of a machine, which has to log in again
+    Revoke {
+        /// The machine, as `hither devices list` shows it
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,13 @@
-//! `register`, `login` and `logout`, `lock` and `unlock`.
+//! `register`, `login` and `logout`, `lock` and `unlock`, `resume`, `passwd`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::{Login, Register};
+use crate::cli::{Login, Passwd, Register};
 use crate::fault::Fault;
 use crate::password::PasswordArgs;
+use crate::rpc::Agent;
 use crate::{launch, password, text};
 
 /// Borrows the password, so that the only copy made of it is the line that goes to the agent.
@@ -27,6 +28,12 @@ struct LoginParams<'a> {
 #[derive(Serialize)]
 struct UnlockParams<'a> {
     password: &'a str,
+}
+
+#[derive(Serialize)]
+struct PasswdParams<'a> {
+    password: &'a str,
+    new_password: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +104,33 @@ pub(super) fn unlock(context: &Context, args: &PasswordArgs) -> Result<(), Fault
     let password = password::current(args, context.may_ask)?;
     let answer = agent.call("account.unlock", &UnlockParams { password: password.as_str() })?;
     welcome(context, answer, text::unlocked)
+}
+
+pub(super) fn passwd(context: &Context, args: &Passwd) -> Result<(), Fault> {
+    let mut agent = context.agent()?;
+    let user = logged_in(&mut agent)?;
+    let password = password::current(&args.password, context.may_ask)?;
+    let new = password::replacement(&args.new, context.may_ask, &user)?;
+    let params = PasswdParams { password: password.as_str(), new_password: new.as_str() };
+    let answer = agent.call("account.passwd", &params)?;
+    welcome(context, answer, text::password_changed)
+}
+
+pub(super) fn resume(context: &Context) -> Result<(), Fault> {
+    let answer = context.agent()?.call("account.resume", &json!({}))?;
+    welcome(context, answer, text::resumed)
+}
+
+/// The name of whoever is logged in, for whom alone it makes sense to ask for a password.
+fn logged_in(agent: &mut Agent) -> Result<String, Fault> {
+    let status = agent.call("status", &json!({}))?;
+    match (status["account"].as_str(), status["locked"] == true) {
+        (Some(account), false) => {
+            Ok(account.split_once('@').map_or(account, |(name, _)| name).to_owned())
+        }
+        (Some(account), true) => Err(Fault::Locked { account: account.to_owned(), id: None }),
+        (None, _) => Err(Fault::AuthRequired),
+    }
 }
 
 fn welcome(

@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod contact;
 mod conversation;
+mod devices;
 mod list;
 mod mark;
 mod receive;
@@ -45,6 +46,9 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Logout => account::logout(&context)?,
         Command::Lock => account::lock(&context)?,
         Command::Unlock(password) => account::unlock(&context, &password)?,
+        Command::Passwd(args) => account::passwd(&context, &args)?,
+        Command::Resume => account::resume(&context)?,
+        Command::Devices(devices) => devices::run(&context, &devices)?,
         Command::Status => status::run(&context)?,
         Command::List(args) => list::run(&context, args.what)?,
         Command::Contact(contact) => contact::run(&context, &contact)?,

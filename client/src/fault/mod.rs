@@ -33,6 +33,11 @@ pub(crate) enum Fault {
     NotLocked,
     AuthFailed,
     TakenOver,
+    SessionEnded,
+    NoDevice { id: String },
+    OwnDevice,
+    // The server was not heard any more when it may have changed the password.
+    PasswordUncertain { host: String },
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
 
     // What was typed.
@@ -115,6 +120,7 @@ pub(crate) enum Usage {
     ConfigValue { key: Key, value: String },
     PathNotUtf8,
     PasswordFlag,
+    NewPasswordFlag,
     PasswordFile { path: PathBuf, error: io::ErrorKind },
     PasswordNotUtf8,
     PasswordTooLong,
@@ -162,10 +168,13 @@ impl Fault {
         match self {
             Fault::ServerUnreachable { .. }
             | Fault::ServerVersion { .. }
-            | Fault::LogoutUntold { .. } => Code::ServerUnreachable,
+            | Fault::LogoutUntold { .. }
+            | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
-            Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver => Code::AuthRequired,
+            Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver | Fault::SessionEnded => {
+                Code::AuthRequired
+            }
             Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })
@@ -190,6 +199,7 @@ impl Fault {
             Fault::NoContact { .. }
             | Fault::NoRequest { .. }
             | Fault::StillAsked { .. }
+            | Fault::NoDevice { .. }
             | Fault::NoMessage { .. }
             | Fault::ArchiveMissing { .. } => Code::NotFound,
             Fault::RegistrationClosed
@@ -206,6 +216,7 @@ impl Fault {
             | Fault::DeleteStands { .. }
             | Fault::Waiting { .. }
             | Fault::NotLocked
+            | Fault::OwnDevice
             | Fault::ArchiveExists { .. }
             | Fault::ArchiveDamaged { .. }
             | Fault::ArchiveNewer { .. }

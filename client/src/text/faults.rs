@@ -35,6 +35,12 @@ pub(crate) fn message(fault: &Fault) -> String {
         }
         Fault::NotLocked => "nothing is locked".into(),
         Fault::AuthFailed => "wrong name or password".into(),
+        Fault::SessionEnded => "the session of this machine has been ended".into(),
+        Fault::NoDevice { id } => format!("there is no device {id}"),
+        Fault::OwnDevice => "that is this machine".into(),
+        Fault::PasswordUncertain { host } => {
+            format!("{host} has not said whether the password is changed")
+        }
         Fault::TakenOver => "this account has logged in on another machine".into(),
         Fault::WeakPassword { warning: Some(warning), .. } => {
             format!("this password is too easy to guess: {}", clause(warning))
@@ -144,7 +150,17 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::Locked { .. } => "`hither unlock`".into(),
         Fault::NotLocked => "`hither status` shows who is logged in".into(),
         Fault::AuthFailed => "nobody can tell you which of the two it is; try again".into(),
-        Fault::TakenOver => "`hither login USER@HOST` brings it back here".into(),
+        Fault::SessionEnded => "`hither login USER@HOST`".into(),
+        Fault::NoDevice { .. } => "`hither devices list` shows them".into(),
+        Fault::OwnDevice => "`hither logout` ends its session".into(),
+        Fault::PasswordUncertain { .. } => {
+            "one of the two holds: `hither login USER@HOST` with the new one, then with the old"
+                .into()
+        }
+        Fault::TakenOver => {
+            "`hither resume` brings it back here, or `hither login USER@HOST` with the password"
+                .into()
+        }
         Fault::WeakPassword { suggestions, .. } => stronger(suggestions),
         Fault::BadName => "1 to 32 of a-z 0-9 . _ -, beginning with a letter or a digit".into(),
         Fault::BadAddress => "write bob@example.org, or bob@example.org:4433".into(),
@@ -248,6 +264,9 @@ fn misuse(usage: &Usage) -> String {
         Usage::ConfigValue { key, value } => format!("{} cannot be {value}", key.as_str()),
         Usage::PathNotUtf8 => "the path of the file is not UTF-8".into(),
         Usage::PasswordFlag => "a password is needed, and nobody can be asked for it here".into(),
+        Usage::NewPasswordFlag => {
+            "a new password is needed, and nobody can be asked for it here".into()
+        }
         Usage::PasswordFile { path, error } => {
             format!("cannot read the password file {}: {}", path.display(), said(*error))
         }
@@ -272,6 +291,7 @@ fn correction(usage: &Usage) -> String {
         Usage::PasswordFlag | Usage::PasswordEmpty => {
             "use --password-file PATH or --password-stdin".into()
         }
+        Usage::NewPasswordFlag => "use --new-password-file PATH".into(),
         Usage::PasswordFile { .. } => "name a file that holds nothing but the password".into(),
         Usage::PasswordNotUtf8 => "convert the file to UTF-8".into(),
         Usage::PasswordTooLong => "is it the right file?".into(),

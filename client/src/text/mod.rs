@@ -56,6 +56,21 @@ pub(crate) fn unlocked(account: &str, identity: &str) -> String {
     format!("{account} is unlocked\nidentity  {identity}")
 }
 
+pub(crate) fn password_changed(account: &str, identity: &str) -> String {
+    format!(
+        "the password of {account} is changed; every other machine has to log in again\n\
+         identity  {identity}"
+    )
+}
+
+pub(crate) fn resumed(account: &str, identity: &str) -> String {
+    format!("{account} is on this machine\nidentity  {identity}")
+}
+
+pub(crate) fn revoked(id: &str) -> String {
+    format!("{id} has to log in again")
+}
+
 pub(crate) fn quarantined(count: u64) -> String {
     match count {
         1 => "1 record could not be read; it was kept, not deleted".into(),

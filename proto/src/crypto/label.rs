@@ -11,6 +11,10 @@ pub enum Label {
     DecoyCredential,
     /// A directory entry, signed by its identity.
     Entry,
+    /// The commitment to the key of an envelope.
+    EnvelopeCommitment,
+    /// The key of an envelope, which holds the vault's key.
+    EnvelopeKey,
     /// The fingerprint of an identity.
     Fingerprint,
     /// The key-agreement half of an identity, from its seed.
@@ -63,6 +67,8 @@ impl Label {
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",
+            Self::EnvelopeCommitment => b"hither/1 envelope commitment",
+            Self::EnvelopeKey => b"hither/1 envelope key",
             Self::Fingerprint => b"hither/1 fingerprint",
             Self::IdentityAgree => b"hither/1 identity agree",
             Self::IdentitySign => b"hither/1 identity sign",

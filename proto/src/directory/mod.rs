@@ -14,13 +14,14 @@
 
 mod introductions;
 mod open;
+mod proof;
 mod session;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 pub use session::{Input, Output, Session, Settings};
-pub use tasks::{Account, NewAccount, NewSession, Outcome, StoredNote, Task};
+pub use tasks::{Account, NewAccount, NewPassword, NewSession, Outcome, StoredNote, Task};
 
 use crate::{
     crypto::secret::Secret,
@@ -117,8 +118,8 @@ pub enum Signal {
         /// Who says so.
         from: Name,
     },
-    /// A session is deleted, and the connection that it was deleted on does not speak for the account any
-    /// more: whichever does now, to which this goes, ends with it if it is the same session's.
+    /// A session is deleted, on another connection than this goes to: the one that speaks for the account now.
+    /// It ends with the session if that is its own.
     Ended {
         /// Which.
         session: SessionId,

@@ -8,7 +8,7 @@ use super::{
     session::{Session, State, is_vault},
 };
 use crate::{
-    crypto::{label::Label, secret::Secret},
+    crypto::{label::Label, secret::Secret, sign::SignPublic},
     identity::Entry,
     limits::{CANDIDATES_MAX, CONTACTS_MAX, HANDSHAKE_BYTES_MAX, NOTE_BYTES_MAX},
     login::SessionKey,
@@ -43,8 +43,10 @@ pub(super) struct Open {
 #[derive(Debug)]
 enum Doing {
     EndSession,
+    ListDevices { request: u32 },
     Lookup { request: u32 },
     PutVault { request: u32 },
+    RevokeDevice { request: u32 },
     SendNote { request: u32, to: Name, kind: NoteKind, note: Vec<u8> },
     TakeNote,
     Withdraw { request: u32, from: Name },
@@ -66,6 +68,13 @@ impl Session {
                     self.route(caller, Signal::Decline { attempt, from: name });
                 }
                 return;
+            }
+            Request::ListDevices { request } => {
+                (Doing::ListDevices { request }, Task::ListDevices { name })
+            }
+            Request::RevokeDevice { request, device } => {
+                let device = SignPublic(device);
+                (Doing::RevokeDevice { request }, Task::RevokeDevice { name, device })
             }
             Request::Lookup { request, name } => (Doing::Lookup { request }, Task::Lookup { name }),
             Request::NoteTaken { note } => (Doing::TakeNote, Task::TakeNote { name, note }),
@@ -99,8 +108,10 @@ impl Session {
         let request = match (&open.doing, &outcome) {
             (
                 Some(
-                    Doing::Lookup { request }
+                    Doing::ListDevices { request }
+                    | Doing::Lookup { request }
                     | Doing::PutVault { request }
+                    | Doing::RevokeDevice { request }
                     | Doing::SendNote { request, .. }
                     | Doing::Withdraw { request, .. },
                 ),
@@ -123,6 +134,13 @@ impl Session {
                 why: Refusal::Unavailable,
                 retry_after_ms: None,
             }),
+            (Some(Doing::ListDevices { request }), Outcome::Devices(devices)) => {
+                self.send(&Reply::Devices { request, devices });
+            }
+            (Some(Doing::RevokeDevice { request }), Outcome::Revoked(session)) => {
+                self.send(&Reply::Done { request });
+                self.have_revoked(session);
+            }
             (Some(Doing::Lookup { request }), Outcome::Entry(entry)) => {
                 self.send(&Reply::Entry { request, entry });
             }
@@ -144,6 +162,16 @@ impl Session {
             (Some(Doing::TakeNote), _) => {}
             _ => self.misbehaved(),
         }
+    }
+
+    /// A session is no more: whoever speaks on it does not speak for the account any more.
+    fn have_revoked(&mut self, session: Option<SessionId>) {
+        let (State::Open(open), Some(session)) = (&self.state, session) else { return };
+        if open.session == session {
+            return self.refuse_and_close(Refusal::AuthFailed, None);
+        }
+        let me = open.name.clone();
+        self.route(me, Signal::Ended { session });
     }
 
     fn note_sent(

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use super::{
     Account, NewAccount, NewSession, Outcome, Revision, Signal, StoredNote, Task, open::Open,
+    proof::Proof,
 };
 use crate::{
     crypto::{
         opaque::{CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, is_record},
         rng::Rng,
-        sign::SignPublic,
+        sign::{SIGNATURE_BYTES, SignPublic},
     },
     identity::Entry,
     limits::{GREETING_FRAME_BYTES_MAX, GREETING_TIMEOUT, SERVER_FRAME_BYTES_MAX, VAULT_BYTES_MAX},
@@ -82,7 +83,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
-    channel: Channel,
+    pub(super) channel: Channel,
     pub(super) observed: Candidate,
     pub(super) rng: Rng,
     pub(super) state: State,
@@ -99,11 +100,13 @@ pub(super) enum State {
     /// The account being created.
     Creating { name: Name, session: SessionId },
     /// KE2, or KE3.
-    LoggingIn { name: Name, state: Option<Box<ServerLogin>>, context: Vec<u8>, deadline: Time },
-    /// The session being opened after a password login.
+    LoggingIn { name: Name, ke2: Option<Ke2>, context: Vec<u8>, deadline: Time },
+    /// What somebody goes on with who has proven a password, or what they want to be done with it.
+    Proven { proof: Box<Proof>, answered: bool },
+    /// The session being opened after a password login or a change of the password.
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
-    Resuming { session: SessionId, signature: Box<[u8; 64]>, name: Option<Name> },
+    Resuming { session: SessionId, signature: Box<[u8; 64]>, returns: bool, name: Option<Name> },
     /// The account, once more: the name is bound, so what changes from now on is heard.
     Binding { open: Box<Open>, with_vault: bool },
     /// Anything that somebody logged in may say.
@@ -112,6 +115,13 @@ pub(super) enum State {
     Leaving { name: Name, session: SessionId, friends: Vec<Name>, farewell: Option<Box<Reply>> },
     /// Nothing; the connection is being closed.
     Gone,
+}
+
+/// A login that is answered with KE2.
+#[derive(Debug)]
+pub(super) struct Ke2 {
+    state: Box<ServerLogin>,
+    credential: [u8; CREDENTIAL_BYTES],
 }
 
 impl Session {
@@ -152,6 +162,7 @@ impl Session {
             State::Greeting { deadline }
             | State::Registering { deadline, .. }
             | State::LoggingIn { deadline, .. } => Some(*deadline),
+            State::Proven { proof, .. } => Some(proof.deadline),
             State::Open(open) => open.introductions.deadline(),
             _ => None,
         }
@@ -182,9 +193,10 @@ impl Session {
             State::Registering { name, credential, .. } => {
                 self.register(request, name, credential);
             }
-            State::LoggingIn { name, state: Some(state), context, .. } => {
-                self.finish_login(&request, name, *state, &context);
+            State::LoggingIn { name, ke2: Some(ke2), context, deadline } => {
+                self.finish_login(&request, name, ke2, &context, deadline);
             }
+            State::Proven { proof, answered: true } => self.use_proof(&request, *proof),
             State::Open(open) => {
                 self.state = State::Open(open);
                 self.request(now, request);
@@ -211,15 +223,18 @@ impl Session {
                     ke1,
                     context: context.clone(),
                 });
-                self.state = State::LoggingIn { name, state: None, context, deadline };
+                self.state = State::LoggingIn { name, ke2: None, context, deadline };
             }
-            Request::Resume { session, signature } => {
-                self.perform(Task::FindSession { session });
-                let signature = Box::new(signature);
-                self.state = State::Resuming { session, signature, name: None };
-            }
+            Request::Resume { session, signature } => self.resume(session, signature, false),
+            Request::Return { session, signature } => self.resume(session, signature, true),
             _ => self.misbehaved(),
         }
+    }
+
+    fn resume(&mut self, session: SessionId, signature: [u8; SIGNATURE_BYTES], returns: bool) {
+        self.perform(Task::FindSession { session });
+        let signature = Box::new(signature);
+        self.state = State::Resuming { session, signature, returns, name: None };
     }
 
     fn register(&mut self, request: Request, name: Name, credential: [u8; CREDENTIAL_BYTES]) {
@@ -238,20 +253,26 @@ impl Session {
         self.state = State::Creating { name, session };
     }
 
-    fn finish_login(&mut self, request: &Request, name: Name, state: ServerLogin, context: &[u8]) {
-        let Request::FinishLogin { ke3, device } = request else {
+    fn finish_login(
+        &mut self,
+        request: &Request,
+        name: Name,
+        ke2: Ke2,
+        context: &[u8],
+        deadline: Time,
+    ) {
+        let (Request::FinishLogin { ke3, .. } | Request::Prove { ke3, .. }) = request else {
             return self.misbehaved();
         };
-        let Ok(opaque_key) = state.finish(name.as_bytes(), context, ke3) else {
+        let Ok(opaque_key) = ke2.state.finish(name.as_bytes(), context, ke3) else {
             return self.refuse_and_close(Refusal::AuthFailed, None);
         };
-        let session = self.rng.bytes();
-        let key = self.channel.session_key(&session, Some(&opaque_key));
-        self.perform(Task::OpenSession {
-            name: name.clone(),
-            session: NewSession { id: session, device: SignPublic(*device) },
-        });
-        self.state = State::Opening { name, session, key };
+        let proof = Proof::new(name, ke2.credential, opaque_key, deadline, &mut self.rng);
+        match request {
+            Request::FinishLogin { device, .. } => self.log_in(proof, *device),
+            Request::Prove { request, .. } => self.answer_proof(proof, *request),
+            _ => self.misbehaved(),
+        }
     }
 
     fn performed(&mut self, outcome: Outcome) {
@@ -271,26 +292,41 @@ impl Session {
                 let key = self.channel.session_key(&session, None);
                 self.bind(Open::new(name, session, key, *account), true);
             }
-            (State::LoggingIn { name, context, deadline, .. }, Outcome::Login { state, ke2 }) => {
+            (
+                State::LoggingIn { name, context, deadline, .. },
+                Outcome::Login { state, ke2, credential },
+            ) => {
                 self.send(&Reply::Login { ke2: *ke2 });
-                self.state = State::LoggingIn { name, state: Some(state), context, deadline };
+                let ke2 = Some(Ke2 { state, credential });
+                self.state = State::LoggingIn { name, ke2, context, deadline };
+            }
+            (State::Proven { proof, .. }, Outcome::Proven { response, envelope }) => {
+                self.send(&Reply::Proven { response: *response, envelope });
+                self.state = State::Proven { proof, answered: true };
             }
             (State::Opening { name, session, key }, Outcome::Opened(account)) => {
                 self.bind(Open::new(name, session, key, *account), true);
             }
             (
-                State::Resuming { session, signature, .. },
+                State::Resuming { session, signature, returns, .. },
                 Outcome::Resumable(Some((name, device))),
             ) => {
                 if !self.channel.verifies_resumption(device, &session, &signature) {
                     return self.refuse_and_close(Refusal::AuthFailed, None);
                 }
-                self.perform(Task::ResumeSession { name: name.clone(), session });
-                self.state = State::Resuming { session, signature, name: Some(name) };
+                let task = match returns {
+                    true => Task::ReturnSession { name: name.clone(), session },
+                    false => Task::ResumeSession { name: name.clone(), session },
+                };
+                self.perform(task);
+                self.state = State::Resuming { session, signature, returns, name: Some(name) };
             }
-            (State::Resuming { session, name: Some(name), .. }, Outcome::Opened(account)) => {
+            (
+                State::Resuming { session, returns, name: Some(name), .. },
+                Outcome::Opened(account),
+            ) => {
                 let key = self.channel.session_key(&session, None);
-                self.bind(Open::new(name, session, key, *account), false);
+                self.bind(Open::new(name, session, key, *account), returns);
             }
             (State::Binding { open, with_vault }, Outcome::Opened(account)) => {
                 self.open(*open, *account, with_vault);
@@ -330,9 +366,10 @@ impl Session {
     fn open(&mut self, before: Open, mut account: Account, with_vault: bool) {
         let Open { name, session, key, .. } = before;
         let vault = if with_vault { std::mem::take(&mut account.vault) } else { Vec::new() };
+        let envelope = account.envelope.filter(|_| with_vault);
         let notes = std::mem::take(&mut account.notes);
         let mut open = Open::new(name, session, key, account);
-        self.send(&Reply::Welcome { session, entry: open.entry.clone(), vault });
+        self.send(&Reply::Welcome { session, entry: open.entry.clone(), vault, envelope });
         for StoredNote { number, from, kind, sealed } in notes {
             open.notes_until = Some(number);
             self.send(&Reply::Note { note: number, from, kind, sealed });

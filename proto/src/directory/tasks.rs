@@ -12,12 +12,22 @@ use crate::{
     identity::Entry,
     name::Name,
     note::NoteKind,
-    wire::server::{SessionId, Withdrawal},
+    wire::server::{Device, ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// One thing to do. Each is answered by one [`Outcome`].
 #[derive(Debug)]
 pub enum Task {
+    /// OPAQUE's answer to somebody who has proven a password and asks for another: [`Outcome::Proven`] or
+    /// [`Outcome::Malformed`]. It counts against no limit, because the proof has.
+    AnswerProof {
+        /// Whose account.
+        name: Name,
+        /// A fresh credential identifier, never that of an account.
+        credential: [u8; CREDENTIAL_BYTES],
+        /// The registration request.
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
     /// OPAQUE's answer to a registration request: [`Outcome::Registration`], [`Outcome::Limited`] or
     /// [`Outcome::Malformed`].
     AnswerRegistration {
@@ -25,6 +35,18 @@ pub enum Task {
         credential: [u8; CREDENTIAL_BYTES],
         /// The request.
         request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
+    /// Gives the account another password and opens a session, ending every other one of the account:
+    /// [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody if what was proven does not hold any more.
+    ChangePassword {
+        /// Whose.
+        name: Name,
+        /// What was proven.
+        proven: [u8; CREDENTIAL_BYTES],
+        /// What is to be proven from now on.
+        password: Box<NewPassword>,
+        /// The session.
+        session: NewSession,
     },
     /// Creates the account and its first session: [`Outcome::Opened`], [`Outcome::NameTaken`] or
     /// [`Outcome::BadInvite`].
@@ -47,15 +69,23 @@ pub enum Task {
         /// Which.
         session: SessionId,
     },
+    /// Every session of an account, oldest first: [`Outcome::Devices`].
+    ListDevices {
+        /// Whose.
+        name: Name,
+    },
     /// The directory entry of a name, or a decoy: [`Outcome::Entry`].
     Lookup {
         /// Who.
         name: Name,
     },
-    /// Opens a session after a login, ending every other one of the account: [`Outcome::Opened`].
+    /// Opens a session after a login. Every other one of the account is parked: [`Outcome::Opened`], or
+    /// [`Outcome::Resumable`] with nobody if the password has been changed since KE2.
     OpenSession {
         /// Whose.
         name: Name,
+        /// What was proven.
+        proven: [u8; CREDENTIAL_BYTES],
         /// The session.
         session: NewSession,
     },
@@ -66,13 +96,28 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
-    /// Loads the account of a session that exists: [`Outcome::Opened`], or [`Outcome::Resumable`] with
-    /// nobody if it has been ended in the meantime.
+    /// Loads the account of a session that exists and is not parked: [`Outcome::Opened`], or
+    /// [`Outcome::Resumable`] with nobody.
     ResumeSession {
         /// Whose.
         name: Name,
         /// Which.
         session: SessionId,
+    },
+    /// Loads the account of a session that exists, which is not parked any more and every other one of the
+    /// account is: [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody.
+    ReturnSession {
+        /// Whose.
+        name: Name,
+        /// Which.
+        session: SessionId,
+    },
+    /// Ends the session of a device of this account: [`Outcome::Revoked`].
+    RevokeDevice {
+        /// Whose.
+        name: Name,
+        /// The device.
+        device: SignPublic,
     },
     /// Stores a note and the consent it stands for: [`Outcome::NoteSent`].
     ///
@@ -142,6 +187,17 @@ pub struct NewAccount {
     pub invite: Option<String>,
 }
 
+/// What is to be proven instead of what was.
+#[derive(Debug)]
+pub struct NewPassword {
+    /// OPAQUE's credential identifier, drawn for it.
+    pub credential: [u8; CREDENTIAL_BYTES],
+    /// OPAQUE's record.
+    pub record: [u8; RECORD_BYTES],
+    /// The key of the vault, sealed.
+    pub envelope: [u8; ENVELOPE_BYTES],
+}
+
 /// A session as it is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSession {
@@ -160,6 +216,8 @@ pub struct Account {
     pub entry: Entry,
     /// The vault.
     pub vault: Vec<u8>,
+    /// The key of the vault, sealed under the password, unless that is the first one.
+    pub envelope: Option<[u8; ENVELOPE_BYTES]>,
     /// Everybody about whom this person has said something, and what they have said in turn.
     pub consents: Vec<(Name, Consents)>,
     /// Notes that wait, oldest first.
@@ -186,6 +244,8 @@ pub enum Outcome {
     BadInvite,
     /// The vault is not the successor of the stored one.
     Conflict,
+    /// The sessions of an account.
+    Devices(Vec<Device>),
     /// It is done, durably.
     Done,
     /// A directory entry.
@@ -201,6 +261,8 @@ pub enum Outcome {
         state: Box<ServerLogin>,
         /// KE2.
         ke2: Box<[u8; KE2_BYTES]>,
+        /// The credential identifier that it was made with.
+        credential: [u8; CREDENTIAL_BYTES],
     },
     /// No honest client sends such a request or KE1.
     Malformed,
@@ -215,10 +277,19 @@ pub enum Outcome {
     },
     /// The account of a session that is open now.
     Opened(Box<Account>),
+    /// What somebody who has proven a password goes on with.
+    Proven {
+        /// OPAQUE's registration response.
+        response: Box<[u8; REGISTRATION_RESPONSE_BYTES]>,
+        /// The key of the vault, sealed under what was proven.
+        envelope: Option<[u8; ENVELOPE_BYTES]>,
+    },
     /// OPAQUE's registration response.
     Registration(Box<[u8; REGISTRATION_RESPONSE_BYTES]>),
     /// Who may resume a session, and with which device; `None` if nobody.
     Resumable(Option<(Name, SignPublic)>),
+    /// The session of the device that was revoked, if there was one.
+    Revoked(Option<SessionId>),
     /// The storage cannot do it now; nothing was changed.
     Unavailable,
     /// Consent is taken back, and this is what the two have now said about each other.

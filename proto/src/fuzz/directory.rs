@@ -164,9 +164,12 @@ impl Desk {
                 assert!(!self.logged_in, "welcomed twice");
                 self.logged_in = true;
             }
-            Reply::Registration { .. } | Reply::Login { .. } => assert!(!self.logged_in),
+            Reply::Registration { .. } | Reply::Login { .. } | Reply::Proven { .. } => {
+                assert!(!self.logged_in);
+            }
             Reply::Refused { request, .. } => assert!(self.logged_in || request.is_none()),
-            Reply::LogoutChallenge { .. }
+            Reply::Devices { .. }
+            | Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
             | Reply::Entry { .. }
             | Reply::Done { .. }
@@ -225,6 +228,14 @@ impl Desk {
                     Err(_) => Outcome::Malformed,
                 }
             }
+            Task::AnswerProof { credential, request, .. } => {
+                match answer_registration(&setup(), &credential, &request) {
+                    Ok(response) => {
+                        Outcome::Proven { response: Box::new(response), envelope: None }
+                    }
+                    Err(_) => Outcome::Malformed,
+                }
+            }
             Task::CreateAccount { .. } if fails => Outcome::NameTaken,
             Task::CreateAccount { account, .. } => {
                 assert_eq!(account.entry.verified(&account.name), Some(account.entry.identity));
@@ -232,10 +243,22 @@ impl Desk {
             }
             Task::FindSession { .. } if fails => Outcome::Resumable(None),
             Task::FindSession { .. } => Outcome::Resumable(Some((me(), device().public()))),
-            Task::ResumeSession { .. } if fails => Outcome::Resumable(None),
-            Task::OpenSession { .. } | Task::ResumeSession { .. } => {
-                self.opened(entry("alice"), choice)
+            Task::ChangePassword { .. }
+            | Task::OpenSession { .. }
+            | Task::ResumeSession { .. }
+            | Task::ReturnSession { .. }
+                if fails =>
+            {
+                Outcome::Resumable(None)
             }
+            Task::ListDevices { .. } => Outcome::Devices(Vec::new()),
+            Task::RevokeDevice { device, .. } => {
+                Outcome::Revoked((device == self::device().public()).then_some(SESSION))
+            }
+            Task::ChangePassword { .. }
+            | Task::OpenSession { .. }
+            | Task::ResumeSession { .. }
+            | Task::ReturnSession { .. } => self.opened(entry("alice"), choice),
             Task::Lookup { name } => Outcome::Entry(Entry::decoy(&secret(0xdc), &name)),
             Task::PutVault { .. } if fails => Outcome::Conflict,
             Task::EndSession { .. } | Task::PutVault { .. } | Task::TakeNote { .. } => {
@@ -259,7 +282,7 @@ impl Desk {
                 );
                 match started {
                     Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
                     }
                     Err(_) => Outcome::Malformed,
                 }
@@ -286,6 +309,7 @@ impl Desk {
             revision: Revision(self.revision),
             entry,
             vault: vec![1; 60],
+            envelope: None,
             consents: others().map(said).into(),
             notes: notes.unwrap_or_default(),
         }))
@@ -347,6 +371,8 @@ fn request(step: u8, script: &mut Script<'_>) -> Request {
         0..=3 => Request::Introduce { attempt, to, door: door(choice), first: vec![1; 60] },
         4 | 5 => Request::Answer { attempt, door: door(choice), second: vec![2; 60] },
         6 => Request::Decline { attempt },
+        7 if choice & 0x10 != 0 => Request::ListDevices { request },
+        7 if choice & 0x20 != 0 => Request::RevokeDevice { request, device: [choice; 32] },
         7 => Request::Lookup { request, name: to },
         8 | 9 => Request::SendNote { request, to, kind: NoteKind::Request, note: vec![1; 40] },
         10 => Request::Withdraw { request, name: to, how: Withdrawal::Block },

@@ -73,6 +73,8 @@ impl Node {
             Reply::Goodbye { why: Farewell::Draining }
             | Reply::Registration { .. }
             | Reply::Login { .. }
+            | Reply::Devices { .. }
+            | Reply::Proven { .. }
             | Reply::Welcome { .. }
             | Reply::LogoutChallenge { .. }
             | Reply::LoggedOut

@@ -186,6 +186,13 @@ fn vaults_are_what_they_were() {
     page.bytes("nonce", &rng(7).bytes::<24>());
     page.bytes("contents", &wire::encode(&vault));
     page.bytes("vault", &sealed);
+    let other = Secret::new([0x0e; 64]);
+    let envelope = key.envelope(&mut rng(10), &other, &alice).unwrap();
+    let opened = VaultKey::from_proof(&other, &alice, Some(&envelope)).unwrap();
+    assert!(opened.secret().matches(key.secret().expose()));
+    page.bytes("other_export_key", other.expose());
+    page.bytes("envelope_nonce", &rng(10).bytes::<24>());
+    page.bytes("envelope", &envelope);
     page.matches("vault.txt", include_str!("../../vectors/vault.txt"));
 }
 

@@ -1,9 +1,13 @@
 //! What a client and the server say to each other: requests up, replies and events down, in order, on
 //! one bidirectional stream.
 
-use std::net::{IpAddr, SocketAddr};
-
 use minicbor::{Decode, Encode};
+
+pub use super::{
+    choice::{Farewell, Refusal, Withdrawal},
+    device::Device,
+    door::{Candidate, Door},
+};
 
 use crate::{
     crypto::{
@@ -25,6 +29,9 @@ pub type SessionId = [u8; 16];
 
 /// Bytes of a challenge or proof of the logout exchange.
 pub const PROOF_BYTES: usize = 32;
+
+/// Bytes of an envelope, which a password or a recovery code opens: version, commitment, nonce, key and tag.
+pub const ENVELOPE_BYTES: usize = 1 + 32 + 24 + 32 + 16;
 
 /// A frame from a client.
 #[expect(clippy::large_enum_variant, reason = "a frame is made, written and gone")]
@@ -195,6 +202,57 @@ pub enum Request {
         #[n(0)]
         attempt: AttemptId,
     },
+    /// Login, second message of somebody who does not want to be logged in but to change the account.
+    #[n(15)]
+    Prove {
+        /// OPAQUE's KE3.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        ke3: [u8; KE3_BYTES],
+        /// OPAQUE's registration request for what is to be proven from then on.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        request: [u8; REGISTRATION_REQUEST_BYTES],
+    },
+    /// After a proof: another password, and with it a new session that ends every other. Answered by
+    /// [`Reply::Welcome`].
+    #[n(16)]
+    ChangePassword {
+        /// OPAQUE's record.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        record: [u8; RECORD_BYTES],
+        /// The key of the vault, sealed under the new password.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        envelope: [u8; ENVELOPE_BYTES],
+        /// The public key by which this device may resume its session.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        device: [u8; 32],
+    },
+    /// Asks for every session of the account.
+    #[n(17)]
+    ListDevices {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+    },
+    /// Ends the session of a device for good.
+    #[n(18)]
+    RevokeDevice {
+        /// Comes back in the answer.
+        #[n(0)]
+        request: u32,
+        /// The device's public key.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        device: [u8; 32],
+    },
+    /// A device takes the account back from another one, without a password. Answered as a login is.
+    #[n(19)]
+    Return {
+        /// Which session.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        session: SessionId,
+        /// By the device, over the session and this connection's exporter.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        signature: [u8; SIGNATURE_BYTES],
+    },
 }
 
 /// A frame from the server.
@@ -226,6 +284,10 @@ pub enum Reply {
         /// The vault. Empty after a resumption, which proves no password.
         #[cbor(n(2), with = "minicbor::bytes")]
         vault: Vec<u8>,
+        /// The key of the vault, sealed under the password; missing while that is still the first one, from
+        /// which the key itself is derived.
+        #[cbor(n(3), with = "minicbor::bytes")]
+        envelope: Option<[u8; ENVELOPE_BYTES]>,
     },
     /// Something was refused.
     #[n(3)]
@@ -355,135 +417,32 @@ pub enum Reply {
         #[n(0)]
         why: Farewell,
     },
-}
-
-/// How consent is taken back.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
-pub enum Withdrawal {
-    /// Their request is not accepted, this time.
-    #[n(0)]
-    Reject,
-    /// Nothing from them is wanted.
-    #[n(1)]
-    Block,
-    /// A block ends.
-    #[n(2)]
-    Unblock,
-    /// They are no contact any more.
-    #[n(3)]
-    Remove,
-}
-
-/// Why the server refused something.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
-pub enum Refusal {
-    /// Wrong name or password, or a session that is no more. The server does not say which.
-    #[n(0)]
-    AuthFailed,
-    /// The vault is not the successor of the one that the server has.
-    #[n(1)]
-    Conflict,
-    /// Somebody has this name.
-    #[n(2)]
-    NameTaken,
-    /// Too many of something; try again later.
-    #[n(3)]
-    RateLimited,
-    /// The server takes no registrations, or not without an invite.
-    #[n(4)]
-    RegistrationClosed,
-    /// The request is not what the protocol allows here.
-    #[n(5)]
-    Unexpected,
-    /// The server cannot store anything now. Nothing was changed.
-    #[n(6)]
-    Unavailable,
-    /// There is no room for another consent.
-    #[n(7)]
-    Full,
-}
-
-/// Why the server ends a connection.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
-pub enum Farewell {
-    /// The server shuts down or restarts; try again.
-    #[n(0)]
-    Draining,
-    /// The same account logged in on another machine.
-    #[n(1)]
-    TakenOver,
-}
-
-/// Where and how to reach one end of an attempt.
-#[derive(Debug, Decode, Encode)]
-#[cbor(array)]
-pub struct Door {
-    /// The hash of this end's throw-away certificate.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub certificate: [u8; 32],
-    /// The key of the knocks that this end lets in.
-    #[n(1)]
-    pub knock: Secret<32>,
-    /// Where to try. The server adds the address that it sees.
-    #[n(2)]
-    pub candidates: Vec<Candidate>,
-}
-
-/// One address of one end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Candidate(pub SocketAddr);
-
-impl<Ctx> Encode<Ctx> for Candidate {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut Ctx,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.array(2)?;
-        match self.0.ip() {
-            IpAddr::V4(ip) => e.bytes(&ip.octets())?,
-            IpAddr::V6(ip) => e.bytes(&ip.octets())?,
-        };
-        e.u16(self.0.port())?.ok()
-    }
-}
-
-impl<'b, Ctx> Decode<'b, Ctx> for Candidate {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut Ctx) -> Result<Self, minicbor::decode::Error> {
-        let malformed = || minicbor::decode::Error::message("not an address");
-        if d.array()? != Some(2) {
-            return Err(malformed());
-        }
-        let ip = d.bytes()?;
-        let ip = match (<[u8; 4]>::try_from(ip), <[u8; 16]>::try_from(ip)) {
-            (Ok(v4), _) => IpAddr::from(v4),
-            (_, Ok(v6)) => IpAddr::from(v6),
-            _ => return Err(malformed()),
-        };
-        Ok(Self(SocketAddr::new(ip, d.u16()?)))
-    }
+    /// The proof holds, and the account may be changed on this connection.
+    #[n(15)]
+    Proven {
+        /// OPAQUE's registration response.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        response: [u8; REGISTRATION_RESPONSE_BYTES],
+        /// The key of the vault, sealed under what was proven; missing as in [`Reply::Welcome`].
+        #[cbor(n(1), with = "minicbor::bytes")]
+        envelope: Option<[u8; ENVELOPE_BYTES]>,
+    },
+    /// Every session of the account.
+    #[n(16)]
+    Devices {
+        /// The request.
+        #[n(0)]
+        request: u32,
+        /// The sessions, oldest first.
+        #[n(1)]
+        devices: Vec<Device>,
+    },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{DecodeError, decode, encode};
-
-    #[test]
-    fn candidates_carry_both_families() {
-        for address in ["192.0.2.1:9", "[2001:db8::1]:65535"] {
-            let candidate = Candidate(address.parse().unwrap());
-            assert_eq!(decode(&encode(&candidate)), Ok(candidate));
-        }
-        assert_eq!(decode::<Candidate>(&[0x82, 0x43, 1, 2, 3, 9]), Err(DecodeError::Malformed));
-        assert_eq!(
-            decode::<Candidate>(&[0x83, 0x44, 1, 2, 3, 4, 9, 9]),
-            Err(DecodeError::Malformed)
-        );
-    }
+    use crate::wire::decode;
 
     #[test]
     fn unknown_frames_are_refused() {

@@ -15,7 +15,10 @@ use super::{
 use crate::{
     crypto::{
         label::Label,
-        opaque::{ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, Stretching},
+        opaque::{
+            ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, RECORD_BYTES,
+            REGISTRATION_RESPONSE_BYTES, Stretching,
+        },
         rng::Rng,
         sign::SignKey,
     },
@@ -27,7 +30,7 @@ use crate::{
     vault::{Vault, VaultKey},
     wire::{
         self,
-        server::{Refusal, Reply, Request, SessionId},
+        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId},
     },
 };
 
@@ -48,6 +51,20 @@ struct Proven {
     binding: Binding,
     ke3: [u8; KE3_BYTES],
     keys: ClientKeys,
+}
+
+/// What changes a password, on a connection where the present one is proven.
+pub(crate) struct Change {
+    pub(crate) link: u64,
+    pub(crate) record: [u8; RECORD_BYTES],
+    pub(crate) envelope: [u8; ENVELOPE_BYTES],
+}
+
+impl Change {
+    pub(crate) fn request(&self) -> Request {
+        let (record, envelope) = (self.record, self.envelope);
+        Request::ChangePassword { record, envelope, device: [0xde; 32] }
+    }
 }
 
 impl World {
@@ -137,6 +154,29 @@ impl World {
             Reply::Welcome { vault, .. } => assert_eq!(vault, []),
             other => return Err(refusal(&other)),
         }
+        self.start(who, link, binding.session_key(&session, None));
+        Ok(())
+    }
+
+    /// The agent of `who` takes the account back from wherever it is now.
+    pub(crate) fn try_return(&mut self, who: &str) -> Result<(), Refusal> {
+        let address = self.machine(who).address;
+        let (link, binding) = self.dial_server(address);
+        let Keys { device, session, vault_key, .. } = &self.machines[who].keys;
+        let (session, vault_key) = (*session, vault_key.duplicate());
+        let signature = binding.sign_resumption(device, &session);
+        let (counter, vault) = match self.ask(link, &Request::Return { session, signature }) {
+            Reply::Welcome { vault, .. } => {
+                let name = self.machine(who).name.clone();
+                VaultKey::from_secret(vault_key).open(&name, &vault).unwrap()
+            }
+            other => return Err(refusal(&other)),
+        };
+        let machine = self.machine(who);
+        let remembered = restore(Some(machine.disk.remembered()), counter, vault);
+        machine.platter.flushed.remember(remembered.clone());
+        machine.disk.remember(remembered);
+        (machine.node, machine.ended) = (None, false);
         self.start(who, link, binding.session_key(&session, None));
         Ok(())
     }
@@ -249,12 +289,13 @@ impl World {
     fn authenticate(&mut self, name: &Name, password: &[u8]) -> Result<Welcomed, Refusal> {
         let Proven { link, binding, ke3, keys } = self.prove(name, password)?;
         let device = SignKey::from_secret(&self.rng.secret());
-        let (session, vault) =
+        let (session, vault, envelope) =
             match self.ask(link, &Request::FinishLogin { ke3, device: device.public().0 }) {
-                Reply::Welcome { session, vault, .. } => (session, vault),
+                Reply::Welcome { session, vault, envelope, .. } => (session, vault, envelope),
                 other => return Err(refusal(&other)),
             };
-        let vault_key = VaultKey::from_export_key(&keys.export_key, name);
+        let export_key = &keys.export_key;
+        let vault_key = VaultKey::from_proof(export_key, name, envelope.as_ref()).unwrap();
         let (counter, vault) = vault_key.open(name, &vault).unwrap();
         let session_key = binding.session_key(&session, keys.session_key.as_ref());
         Ok(Welcomed { link, session, session_key, vault_key, counter, vault, device })
@@ -274,6 +315,37 @@ impl World {
             client.finish(&mut self.rng, name.as_bytes(), password, &context, &ke2, trivial);
         let (ke3, keys) = finished.map_err(|_| Refusal::AuthFailed)?;
         Ok(Proven { link, binding, ke3, keys })
+    }
+
+    /// Proves a password in order to change the account, and has everything for another.
+    pub(crate) fn prove_for_change(
+        &mut self,
+        name: &Name,
+        password: &[u8],
+        new: &[u8],
+    ) -> Result<Change, Refusal> {
+        let Proven { link, ke3, keys, .. } = self.prove(name, password)?;
+        let (client, request) = ClientRegistration::start(&mut self.rng, new).unwrap();
+        let reply = self.ask(link, &Request::Prove { ke3, request });
+        let Reply::Proven { response, envelope } = reply else { return Err(refusal(&reply)) };
+        let key = VaultKey::from_proof(&keys.export_key, name, envelope.as_ref()).unwrap();
+        Ok(self.another_password(link, name, new, &key, client, &response))
+    }
+
+    fn another_password(
+        &mut self,
+        link: u64,
+        name: &Name,
+        new: &[u8],
+        key: &VaultKey,
+        client: ClientRegistration,
+        response: &[u8; REGISTRATION_RESPONSE_BYTES],
+    ) -> Change {
+        let rng = &mut self.rng;
+        let finished = client.finish(rng, name.as_bytes(), new, response, Stretching::TRIVIAL);
+        let (record, keys) = finished.unwrap();
+        let envelope = key.envelope(rng, &keys.export_key, name).unwrap();
+        Change { link, record, envelope }
     }
 
     fn new_machine(&mut self, who: &str, name: &Name, keys: Keys) {

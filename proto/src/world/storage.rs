@@ -1,6 +1,6 @@
 //! The server's storage, in memory: performs every task as its documentation says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     crypto::{
@@ -20,7 +20,7 @@ use crate::{
     name::Name,
     note::NoteKind,
     vault,
-    wire::server::{SessionId, Withdrawal},
+    wire::server::{Device, ENVELOPE_BYTES, SessionId, Withdrawal},
 };
 
 /// Everything a server keeps.
@@ -31,6 +31,8 @@ pub(crate) struct Storage {
     rng: Rng,
     accounts: BTreeMap<Name, Stored>,
     sessions: BTreeMap<SessionId, (Name, SignPublic)>,
+    /// The sessions of those who have logged in on another machine since.
+    parked: BTreeSet<SessionId>,
     next_note: u64,
     revision: u64,
     /// Whether nothing can be written.
@@ -46,6 +48,7 @@ struct Stored {
     credential: [u8; CREDENTIAL_BYTES],
     record: [u8; RECORD_BYTES],
     vault: Vec<u8>,
+    envelope: Option<[u8; ENVELOPE_BYTES]>,
     entry: Entry,
     consents: BTreeMap<Name, Consent>,
     notes: BTreeMap<u64, (Name, NoteKind, Vec<u8>)>,
@@ -59,6 +62,7 @@ impl Storage {
             rng,
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            parked: BTreeSet::new(),
             next_note: 0,
             revision: 0,
             full: false,
@@ -89,19 +93,28 @@ impl Storage {
 
     /// How many sessions may be resumed.
     pub(crate) fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.sessions.keys().filter(|session| self.has_session(session)).count()
     }
 
     /// Whether this session may be resumed.
     pub(crate) fn has_session(&self, session: &SessionId) -> bool {
-        self.sessions.contains_key(session)
+        self.sessions.contains_key(session) && !self.parked.contains(session)
+    }
+
+    /// Parks every session of `name` but this one.
+    fn park(&mut self, name: &Name, but: &SessionId) {
+        let others = self.sessions.iter().filter(|(_, (owner, _))| owner == name);
+        self.parked.extend(others.map(|(session, _)| *session));
+        self.parked.remove(but);
     }
 
     pub(crate) fn perform(&mut self, task: Task) -> Outcome {
         let writes = !matches!(
             task,
-            Task::AnswerRegistration { .. }
+            Task::AnswerProof { .. }
+                | Task::AnswerRegistration { .. }
                 | Task::FindSession { .. }
+                | Task::ListDevices { .. }
                 | Task::Lookup { .. }
                 | Task::ResumeSession { .. }
                 | Task::StartLogin { .. }
@@ -129,14 +142,55 @@ impl Storage {
                 let entry = self.accounts.get(&name).map(|account| account.entry.clone());
                 Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
             }
-            Task::OpenSession { name, session } => {
+            Task::AnswerProof { name, credential, request } => {
+                match answer_registration(&self.setup, &credential, &request) {
+                    Ok(response) => Outcome::Proven {
+                        response: Box::new(response),
+                        envelope: self.accounts[&name].envelope,
+                    },
+                    Err(_) => Outcome::Malformed,
+                }
+            }
+            Task::ChangePassword { name, proven, .. } | Task::OpenSession { name, proven, .. }
+                if self.accounts[&name].credential != proven =>
+            {
+                Outcome::Resumable(None)
+            }
+            Task::ChangePassword { name, password, session, .. } => {
+                let account = self.account(&name);
+                (account.credential, account.record) = (password.credential, password.record);
+                account.envelope = Some(password.envelope);
                 self.sessions.retain(|_, (owner, _)| *owner != name);
                 self.sessions.insert(session.id, (name.clone(), session.device));
                 self.opened(&name)
             }
+            Task::ListDevices { name } => {
+                let own = self.sessions.values().filter(|(owner, _)| *owner == name);
+                let device = |device: &SignPublic| Device { key: device.0, created: 0, seen: 0 };
+                Outcome::Devices(own.map(|(_, key)| device(key)).collect())
+            }
+            Task::OpenSession { name, session, .. } => {
+                self.sessions.insert(session.id, (name.clone(), session.device));
+                self.park(&name, &session.id);
+                self.opened(&name)
+            }
             Task::PutVault { name, vault } => self.put_vault(&name, vault),
-            Task::ResumeSession { session, .. } if !self.sessions.contains_key(&session) => {
+            Task::ResumeSession { session, .. } if !self.has_session(&session) => {
                 Outcome::Resumable(None)
+            }
+            Task::ReturnSession { session, .. } if !self.sessions.contains_key(&session) => {
+                Outcome::Resumable(None)
+            }
+            Task::ReturnSession { name, session } => {
+                self.park(&name, &session);
+                self.opened(&name)
+            }
+            Task::RevokeDevice { name, device } => {
+                let mut own = self.sessions.iter();
+                let found = own.find(|(_, session)| **session == (name.clone(), device));
+                let found = found.map(|(session, _)| *session);
+                found.inspect(|session| drop(self.sessions.remove(session)));
+                Outcome::Revoked(found)
             }
             Task::ResumeSession { name, .. } => self.opened(&name),
             Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
@@ -150,7 +204,7 @@ impl Storage {
                 let name = name.as_bytes();
                 match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
                     Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2) }
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
                     }
                     Err(_) => Outcome::Malformed,
                 }
@@ -179,7 +233,8 @@ impl Storage {
             });
         }
         let (consents, notes) = (BTreeMap::new(), BTreeMap::new());
-        let stored = Stored { credential, record, vault, entry, consents, notes };
+        let envelope = None;
+        let stored = Stored { credential, record, vault, envelope, entry, consents, notes };
         self.accounts.insert(name.clone(), stored);
         self.sessions.insert(session.id, (name.clone(), session.device));
         self.opened(&name)
@@ -198,6 +253,7 @@ impl Storage {
             revision: Revision(self.revision),
             entry: account.entry.clone(),
             vault: account.vault.clone(),
+            envelope: account.envelope,
             consents: account.consents.keys().map(said).collect(),
             notes: notes.collect(),
         }))

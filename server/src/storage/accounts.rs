@@ -2,15 +2,17 @@
 
 use hither_proto::{
     crypto::opaque::{CREDENTIAL_BYTES, RECORD_BYTES},
-    directory::{Account, Consent, Consents, NewAccount, NewSession, Outcome, StoredNote},
+    directory::{
+        Account, Consent, Consents, NewAccount, NewPassword, NewSession, Outcome, StoredNote,
+    },
     identity::Entry,
     name::Name,
     vault, wire,
-    wire::server::SessionId,
+    wire::server::{ENVELOPE_BYTES, SessionId},
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{revision, row};
+use super::{devices, revision, row};
 
 /// What a login is answered from.
 pub(crate) struct Credentials {
@@ -36,6 +38,13 @@ pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<C
     found.query_row([name.as_str()], read).optional()
 }
 
+/// The key of the vault, sealed under the password, unless that is still the first one.
+pub(super) fn envelope(database: &Connection, name: &Name) -> Result<Option<[u8; ENVELOPE_BYTES]>> {
+    let mut found = database.prepare_cached("SELECT envelope FROM account WHERE name = ?1")?;
+    let found = found.query_row([name.as_str()], |row| row::bytes_if_any(row, 0)).optional();
+    found.map(Option::flatten)
+}
+
 pub(super) fn entry(database: &Connection, name: &Name) -> Result<Option<Entry>> {
     let mut found = database.prepare_cached("SELECT entry FROM account WHERE name = ?1")?;
     found.query_row([name.as_str()], |row| row::entry(row, 0)).optional()
@@ -50,28 +59,57 @@ pub(super) fn create(
     let NewAccount { name, credential, record, vault, entry, invite: _ } = account;
     let created = database
         .prepare_cached(
-            "INSERT INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO account (name, credential, record, vault, entry, created, logins)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
         )?
         .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;
     if created == 0 {
         return Ok(Outcome::NameTaken);
     }
     decline_all(database, name)?;
-    insert_session(database, name, session, now)?;
+    devices::insert(database, name, session, now)?;
     load(database, name)
 }
 
 pub(super) fn open_session(
     database: &Connection,
     name: &Name,
+    proven: &[u8; CREDENTIAL_BYTES],
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
-    database
-        .prepare_cached("UPDATE account SET logins = logins + 1 WHERE name = ?1")?
-        .execute([name.as_str()])?;
+    let holds = database
+        .prepare_cached(
+            "UPDATE account SET logins = logins + 1 WHERE name = ?1 AND credential = ?2",
+        )?
+        .execute(params![name.as_str(), proven])?;
+    if holds == 0 {
+        return Ok(Outcome::Resumable(None));
+    }
+    devices::insert(database, name, session, now)?;
+    load(database, name)
+}
+
+pub(super) fn change_password(
+    database: &Connection,
+    name: &Name,
+    proven: &[u8; CREDENTIAL_BYTES],
+    password: &NewPassword,
+    session: &NewSession,
+    now: i64,
+) -> Result<Outcome> {
+    let NewPassword { credential, record, envelope } = password;
+    let holds = database
+        .prepare_cached(
+            "UPDATE account SET credential = ?3, record = ?4, envelope = ?5, logins = logins + 1
+             WHERE name = ?1 AND credential = ?2",
+        )?
+        .execute(params![name.as_str(), proven, credential, record, envelope])?;
+    if holds == 0 {
+        return Ok(Outcome::Resumable(None));
+    }
     database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
-    insert_session(database, name, session, now)?;
+    devices::insert(database, name, session, now)?;
     load(database, name)
 }
 
@@ -86,11 +124,11 @@ pub(super) fn resume_session(
     name: &Name,
     session: &SessionId,
 ) -> Result<Outcome> {
-    // A login elsewhere may have ended it since its device was looked up.
-    match find_session(database, session)? {
-        Outcome::Resumable(Some((owner, _))) if owner == *name => load(database, name),
-        _ => Ok(Outcome::Resumable(None)),
-    }
+    // A login elsewhere may have parked it since its device was looked up.
+    let goes_on = database
+        .prepare_cached("SELECT 1 FROM session WHERE id = ?1 AND name = ?2 AND parked = 0")?
+        .exists(params![session, name.as_str()])?;
+    if goes_on { load(database, name) } else { Ok(Outcome::Resumable(None)) }
 }
 
 pub(super) fn end_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
@@ -118,21 +156,6 @@ pub(super) fn put_vault(database: &Connection, name: &Name, vault: &[u8]) -> Res
     Ok(Outcome::Done)
 }
 
-fn insert_session(
-    database: &Connection,
-    name: &Name,
-    session: &NewSession,
-    now: i64,
-) -> Result<()> {
-    database.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        session.id,
-        name.as_str(),
-        session.device.0,
-        now
-    ])?;
-    Ok(())
-}
-
 /// Nothing that was said while nobody had the name was meant for whoever has it now.
 fn decline_all(database: &Connection, name: &Name) -> Result<()> {
     let [declined, blocked] = [Consent::Declined, Consent::Blocked].map(row::consent_column);
@@ -145,11 +168,13 @@ fn decline_all(database: &Connection, name: &Name) -> Result<()> {
 /// What a session starts from.
 fn load(database: &Connection, name: &Name) -> Result<Outcome> {
     let account = database
-        .prepare_cached("SELECT entry, vault FROM account WHERE name = ?1")?
-        .query_row([name.as_str()], |row| Ok((row::entry(row, 0)?, row.get(1)?)))
+        .prepare_cached("SELECT entry, vault, envelope FROM account WHERE name = ?1")?
+        .query_row([name.as_str()], |row| {
+            Ok((row::entry(row, 0)?, row.get(1)?, row::bytes_if_any(row, 2)?))
+        })
         .optional()?;
     // The account may have been deleted since its password was checked.
-    let Some((entry, vault)) = account else { return Ok(Outcome::Unavailable) };
+    let Some((entry, vault, envelope)) = account else { return Ok(Outcome::Unavailable) };
     let revision = revision(database);
     let consents = database
         .prepare_cached(
@@ -175,7 +200,7 @@ fn load(database: &Connection, name: &Name) -> Result<Outcome> {
             })
         })?
         .collect::<Result<_>>()?;
-    Ok(Outcome::Opened(Box::new(Account { revision, entry, vault, consents, notes })))
+    Ok(Outcome::Opened(Box::new(Account { revision, entry, vault, envelope, consents, notes })))
 }
 
 #[cfg(test)]
@@ -218,6 +243,12 @@ mod tests {
         create(database, &account, &session(id), 0).unwrap()
     }
 
+    /// A login with the password that the account was registered with under this number.
+    fn log_in(database: &Connection, text: &str, password: u8, id: u8) -> Outcome {
+        let proven = [password + 100; CREDENTIAL_BYTES];
+        open_session(database, &name(text), &proven, &session(id), 0).unwrap()
+    }
+
     fn opened(outcome: Outcome) -> Account {
         match outcome {
             Outcome::Opened(account) => *account,
@@ -226,13 +257,13 @@ mod tests {
     }
 
     fn resumable(database: &Connection, id: u8) -> Option<Name> {
-        match find_session(database, &[id; 16]).unwrap() {
-            Outcome::Resumable(found) => found.map(|(name, device)| {
-                assert_eq!(device, DEVICE);
-                name
-            }),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Resumable(found) = find_session(database, &[id; 16]).unwrap() else {
+            panic!("a search is answered by what it finds");
+        };
+        let (name, device) = found?;
+        assert_eq!(device, DEVICE);
+        let resumed = resume_session(database, &name, &[id; 16]).unwrap();
+        matches!(resumed, Outcome::Opened(_)).then_some(name)
     }
 
     #[test]
@@ -255,17 +286,16 @@ mod tests {
         let database = in_memory();
         assert!(credentials(&database, &name("bob")).unwrap().is_none());
         assert_eq!(entry(&database, &name("bob")).unwrap(), None);
-        let opened = open_session(&database, &name("bob"), &session(1), 0).unwrap();
-        assert!(matches!(opened, Outcome::Unavailable));
+        assert!(matches!(log_in(&database, "bob", 1, 1), Outcome::Resumable(None)));
     }
 
     #[test]
-    fn a_login_counts_and_ends_every_other_session_of_the_account() {
+    fn a_login_counts_and_parks_every_other_session_of_the_account() {
         let database = in_memory();
         register(&database, "alice", 1);
         register(&database, "bob", 2);
         for id in [3, 4] {
-            opened(open_session(&database, &name("alice"), &session(id), 0).unwrap());
+            opened(log_in(&database, "alice", 1, id));
         }
         let found = [1, 3, 4, 2].map(|id| resumable(&database, id));
         assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
@@ -279,12 +309,41 @@ mod tests {
     }
 
     #[test]
+    fn another_password_ends_every_session_and_what_was_proven_before_it() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        register(&database, "bob", 2);
+        let change = |proven: u8, byte: u8| {
+            let password = NewPassword {
+                credential: [byte + 100; CREDENTIAL_BYTES],
+                record: [byte; RECORD_BYTES],
+                envelope: [byte; ENVELOPE_BYTES],
+            };
+            let proven = [proven + 100; CREDENTIAL_BYTES];
+            change_password(&database, &name("alice"), &proven, &password, &session(byte), 0)
+                .unwrap()
+        };
+        let account = opened(change(1, 5));
+        assert_eq!(account.envelope, Some([5; ENVELOPE_BYTES]));
+        assert_eq!(account.vault, vault(1, b"sealed"));
+        assert_eq!(envelope(&database, &name("alice")), Ok(Some([5; ENVELOPE_BYTES])));
+        let found = [1, 5, 2].map(|id| resumable(&database, id));
+        assert_eq!(found, [None, Some(name("alice")), Some(name("bob"))]);
+        for late in [change(1, 6), log_in(&database, "alice", 1, 6)] {
+            assert!(matches!(late, Outcome::Resumable(None)), "{late:?}");
+        }
+        assert_eq!(resumable(&database, 5), Some(name("alice")));
+        opened(log_in(&database, "alice", 5, 7));
+        let kept = credentials(&database, &name("bob")).unwrap().unwrap();
+        assert_eq!((kept.record, kept.logins), ([2; RECORD_BYTES], 0));
+    }
+
+    #[test]
     fn what_is_opened_later_says_so() {
         let database = in_memory();
         let mut before = opened(register(&database, "alice", 1)).revision;
         for id in [2, 3] {
-            let login = open_session(&database, &name("alice"), &session(id), 0).unwrap();
-            let login = opened(login).revision;
+            let login = opened(log_in(&database, "alice", 1, id)).revision;
             assert!(login > before);
             let resumed = resume_session(&database, &name("alice"), &[id; 16]).unwrap();
             before = opened(resumed).revision;

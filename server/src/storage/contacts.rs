@@ -163,7 +163,7 @@ mod tests {
     fn people() -> Connection {
         let database = in_memory();
         for text in ["alice", "bob", "carol"] {
-            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0)";
+            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
             database.execute(insert, [text]).unwrap();
         }
         database

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod contacts;
+mod devices;
 mod row;
 mod schema;
 
@@ -21,6 +22,7 @@ use hither_proto::{
     directory::{Outcome, Revision, Task},
     identity::Entry,
     name::Name,
+    wire::server::{ENVELOPE_BYTES, SessionId},
 };
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -76,6 +78,14 @@ impl Storage {
         self.run(move |database| accounts::credentials(database, &name)).await
     }
 
+    /// The key of `name`'s vault, sealed under the password, unless that is still the first one.
+    pub(crate) async fn envelope(
+        &self,
+        name: Name,
+    ) -> Result<Option<[u8; ENVELOPE_BYTES]>, Unavailable> {
+        self.run(move |database| accounts::envelope(database, &name)).await
+    }
+
     /// The directory entry of `name`, if somebody has it.
     pub(crate) async fn entry(&self, name: Name) -> Result<Option<Entry>, Unavailable> {
         self.run(move |database| accounts::entry(database, &name)).await
@@ -84,8 +94,26 @@ impl Storage {
     /// Performs a task that is about what is stored.
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
         let now = unix_seconds();
+        let resumed = match &task {
+            Task::ResumeSession { session, .. } => Some(*session),
+            _ => None,
+        };
         let performed = self.run(move |database| perform(database, task, now)).await;
+        if let (Some(session), Ok(Outcome::Opened(_))) = (resumed, &performed) {
+            self.see(session, now);
+        }
         performed.unwrap_or(Outcome::Unavailable)
+    }
+
+    /// Remembers the day on which a session was seen, beside what it goes on with: a disk that does not take
+    /// this keeps nobody out.
+    fn see(&self, session: SessionId, now: i64) {
+        let job = Job(Box::new(move |database| {
+            devices::see(database, &session, now)?;
+            Ok(Answer(Box::new(|| ())))
+        }));
+        // A day later it is remembered, if not today.
+        let _ = self.jobs.try_send(job);
     }
 
     async fn run<T: Send + 'static>(
@@ -116,13 +144,22 @@ impl StorageThread {
 /// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
 fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outcome> {
     match task {
+        Task::ChangePassword { name, proven, password, session } => {
+            accounts::change_password(database, &name, &proven, &password, &session, now)
+        }
         Task::CreateAccount { account, session } => {
             accounts::create(database, &account, &session, now)
         }
         Task::EndSession { session } => accounts::end_session(database, &session),
         Task::FindSession { session } => accounts::find_session(database, &session),
-        Task::OpenSession { name, session } => {
-            accounts::open_session(database, &name, &session, now)
+        Task::ListDevices { name } => devices::list(database, &name),
+        Task::RevokeDevice { name, device } => devices::revoke(database, &name, device),
+        Task::ReturnSession { name, session } => {
+            devices::park_others(database, &name, &session)?;
+            accounts::resume_session(database, &name, &session)
+        }
+        Task::OpenSession { name, proven, session } => {
+            accounts::open_session(database, &name, &proven, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
         Task::ResumeSession { name, session } => {
@@ -133,9 +170,10 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         }
         Task::TakeNote { name, note } => contacts::take_note(database, &name, note),
         Task::Withdraw { name, from, how } => contacts::withdraw(database, &name, &from, how),
-        Task::AnswerRegistration { .. } | Task::Lookup { .. } | Task::StartLogin { .. } => {
-            Ok(Outcome::Unavailable)
-        }
+        Task::AnswerProof { .. }
+        | Task::AnswerRegistration { .. }
+        | Task::Lookup { .. }
+        | Task::StartLogin { .. } => Ok(Outcome::Unavailable),
     }
 }
 
@@ -311,7 +349,7 @@ mod tests {
     async fn tasks_arrive_where_they_belong() {
         let (_folder, path) = made();
         let (storage, _thread) = Storage::open(&path).unwrap();
-        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0)";
+        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0, NULL)";
         storage.run(move |database| database.execute_batch(insert)).await.unwrap();
         let kind = NoteKind::Request;
         let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };

@@ -15,9 +15,13 @@ use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
 const APPLICATION_ID: i64 = 0x6869_7468;
 
 /// The version of the tables. Older ones are brought up to it; newer ones are left alone.
-const VERSION: i64 = 1;
+const VERSION: i64 = MIGRATIONS.len() as i64;
 
-const TABLES: &str = "
+/// What each version adds to the one before it. What was released is not changed any more.
+const MIGRATIONS: [&str; 2] = [ACCOUNTS, ACCOUNT_LIFE];
+
+/// Version 1.
+const ACCOUNTS: &str = "
     CREATE TABLE account (
         name TEXT PRIMARY KEY,
         credential BLOB NOT NULL,
@@ -52,6 +56,25 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Version 2: passwords that change, sessions that are listed, recovery codes, and names that are given up.
+const ACCOUNT_LIFE: &str = "
+    ALTER TABLE account ADD COLUMN envelope BLOB;
+    ALTER TABLE session ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
+    UPDATE session SET seen = created;
+    CREATE TABLE recovery (
+        name TEXT PRIMARY KEY,
+        credential BLOB NOT NULL,
+        record BLOB NOT NULL,
+        envelope BLOB NOT NULL,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tombstone (
+        name TEXT PRIMARY KEY,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Makes the database of a new server, durably.
 pub(super) fn create(path: &Path) -> Result<(), Fault> {
     // SQLite gives its other files the mode of this one.
@@ -71,13 +94,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     }
     let database = connect(path).map_err(|error| fault(path, &error))?;
     let found = versions(&database).map_err(|error| fault(path, &error))?;
-    match found {
-        (APPLICATION_ID, VERSION) => {}
+    let found = match found {
+        (APPLICATION_ID, found @ 1..=VERSION) => found,
         (APPLICATION_ID, found) if found > VERSION => {
             return Err(Fault::NewerDatabase { found, supported: VERSION });
         }
         _ => return Err(Fault::DamagedDatabase(path.to_owned())),
-    }
+    };
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -86,6 +109,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     if checked != "ok" {
         return Err(Fault::DamagedDatabase(path.to_owned()));
     }
+    migrate(&database, found).map_err(|error| fault(path, &error))?;
     Ok(database)
 }
 
@@ -118,10 +142,18 @@ fn configure(database: &Connection) -> rusqlite::Result<()> {
 }
 
 fn make(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migrate(database, 0)
+}
+
+/// Brings the tables from version `found` to this one, whole or not at all.
+fn migrate(database: &Connection, found: i64) -> rusqlite::Result<()> {
+    let behind = (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found);
     let transaction = database.unchecked_transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    for (version, changes) in behind {
+        transaction.execute_batch(changes)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
     transaction.commit()
 }
 
@@ -155,7 +187,9 @@ fn fault(path: &Path, error: &rusqlite::Error) -> Fault {
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
-    use super::*;
+    use hither_proto::name::Name;
+
+    use super::{super::accounts, *};
 
     fn made() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -189,11 +223,47 @@ mod tests {
         set(VERSION + 41);
         let bytes = fs::read(&path).unwrap();
         let fault = open(&path).unwrap_err();
-        assert!(matches!(fault, Fault::NewerDatabase { found: 42, supported: 1 }), "{fault}");
+        assert!(matches!(fault, Fault::NewerDatabase { found: 43, supported: 2 }), "{fault}");
         assert!(fault.to_string().contains("newer"));
         assert_eq!(fs::read(&path).unwrap(), bytes);
         set(VERSION);
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_database_of_every_older_version_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hitherd.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(ACCOUNTS).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(
+            "INSERT INTO account VALUES
+                ('alice', zeroblob(32), zeroblob(192), x'01', x'00', 1700000000, 3);
+             INSERT INTO session VALUES (zeroblob(16), 'alice', zeroblob(32), 1700000000);",
+        )
+        .unwrap();
+        drop(old);
+        let alice: Name = "alice".parse().unwrap();
+        for _ in 0..2 {
+            let database = open(&path).unwrap();
+            assert_eq!(versions(&database), Ok((APPLICATION_ID, VERSION)));
+            let credentials = accounts::credentials(&database, &alice).unwrap().unwrap();
+            assert_eq!(credentials.logins, 3);
+            assert_eq!(accounts::envelope(&database, &alice), Ok(None));
+            let seen = "SELECT seen FROM session WHERE parked = 0";
+            let seen = database.query_row(seen, [], |row| row.get(0));
+            assert_eq!(seen, Ok(1_700_000_000));
+        }
+        let made = in_memory();
+        let tables = |database: &Connection| -> Vec<String> {
+            let tables = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+            let mut tables = database.prepare(tables).unwrap();
+            let tables = tables.query_map([], |row| row.get(0)).unwrap();
+            tables.map(Result::unwrap).collect()
+        };
+        assert_eq!(tables(&open(&path).unwrap()), tables(&made));
     }
 
     #[test]

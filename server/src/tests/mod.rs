@@ -183,7 +183,7 @@ struct Online {
 impl Online {
     async fn welcomed(mut client: Client, opaque: Option<Secret<64>>) -> Result<Self, Reply> {
         match hear(&mut client).await {
-            Reply::Welcome { session, entry, vault } => {
+            Reply::Welcome { session, entry, vault, .. } => {
                 let key = client.channel().session_key(&session, opaque.as_ref());
                 Ok(Self { client, session, key, entry, vault, seed: None })
             }

@@ -1,5 +1,6 @@
 //! A lab: one temporary folder, the processes that live in it, and everything they said.
 
+mod account;
 mod conversation;
 mod disk;
 mod machine;

@@ -361,7 +361,10 @@ impl Person {
         });
     }
 
-    pub(super) fn with_password(&self, args: &[&str]) -> Vec<OsString> {
+    /// `args` with the flag that answers for the person's password.
+    #[must_use]
+    #[track_caller]
+    pub fn with_password(&self, args: &[&str]) -> Vec<OsString> {
         let file = self.password_file();
         let mut args: Vec<OsString> = args.iter().map(OsString::from).collect();
         args.extend(["--password-file".into(), file.into()]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hither_proto::{
     crypto::{
-        opaque::{ClientLogin, ClientRegistration, Stretching},
+        opaque::{ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, Stretching},
         rng::Rng,
         secret::Secret,
         sign::SignKey,
@@ -75,17 +75,22 @@ impl Account {
         self.logs_in_on(Link::to(server))
     }
 
-    /// Logs in on a connection that stands.
+    /// A login as far as the proof, which the server has not seen yet; nothing if the password is wrong.
     #[track_caller]
-    pub fn logs_in_on(&mut self, mut link: Link) -> Online {
-        let Self { name, password, device, rng, .. } = self;
+    pub fn proves(&mut self, link: &mut Link) -> Option<([u8; KE3_BYTES], ClientKeys)> {
+        let Self { name, password, rng, .. } = self;
         let (state, ke1) = ClientLogin::start(rng, password).unwrap();
         link.says(&Request::Login { name: name.clone(), ke1 });
         let Reply::Login { ke2 } = link.hears() else { panic!("no KE2") };
         let (context, stretching) = (link.channel().login_context(), Stretching::TRIVIAL);
-        let finished = state.finish(rng, name.as_bytes(), password, &context, &ke2, stretching);
-        let (ke3, keys) = finished.unwrap();
-        link.says(&Request::FinishLogin { ke3, device: device.public().0 });
+        state.finish(rng, name.as_bytes(), password, &context, &ke2, stretching).ok()
+    }
+
+    /// Logs in on a connection that stands.
+    #[track_caller]
+    pub fn logs_in_on(&mut self, mut link: Link) -> Online {
+        let (ke3, keys) = self.proves(&mut link).expect("the right password");
+        link.says(&Request::FinishLogin { ke3, device: self.device.public().0 });
         self.is_welcomed(link, keys.session_key.as_ref()).expect("a welcome")
     }
 

@@ -5,6 +5,7 @@ mod door;
 mod endpoint;
 mod frames;
 mod peers;
+mod proof;
 mod server;
 mod tls;
 

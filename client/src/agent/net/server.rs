@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hither_proto::{
     crypto::{
         label::SERVER_EXPORTER,
-        opaque::{ClientLogin, ClientRegistration, Stretching},
+        opaque::{ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, Stretching},
         rng::Rng,
         secret::Secret,
         sign::SignKey,
@@ -17,7 +17,7 @@ use hither_proto::{
     vault::{Vault, VaultKey},
     wire::{
         self,
-        server::{Refusal, Reply, Request, SessionId},
+        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId},
     },
 };
 use quinn::{ClientConfig, Connection, ConnectionError, RecvStream, SendStream};
@@ -48,8 +48,16 @@ pub(in crate::agent) struct Link {
     connection: Connection,
     send: SendStream,
     receive: RecvStream,
-    channel: Channel,
+    pub(super) channel: Channel,
     opened: Opened,
+}
+
+/// What the server gives whoever is logged in.
+pub(super) struct Welcome {
+    pub(super) session: SessionId,
+    pub(super) entry: Entry,
+    pub(super) vault: Vec<u8>,
+    envelope: Option<[u8; ENVELOPE_BYTES]>,
 }
 
 /// What a login gives, beside the connection.
@@ -164,7 +172,7 @@ impl Link {
             device: SignKey::from_secret(&device).public().0,
             invite,
         };
-        let (session, entry, _) = self.welcome(&request, name).await?;
+        let Welcome { session, entry, .. } = self.welcome(&request, name).await?;
         self.check_own(&entry, name, &identity)?;
         Ok(LoggedIn {
             session_key: self.channel.session_key(&session, None),
@@ -176,31 +184,55 @@ impl Link {
     /// Logs in with a password, which brings the identity back.
     pub(in crate::agent) async fn login(
         &mut self,
-        mut rng: Rng,
+        rng: Rng,
         name: &Name,
         password: Zeroizing<String>,
     ) -> Result<LoggedIn, Fault> {
+        let (mut rng, ke3, keys) = self.authenticate(rng, name, password).await?;
+        let device: Secret<32> = rng.secret();
+        let public = SignKey::from_secret(&device).public().0;
+        let welcome = self.welcome(&Request::FinishLogin { ke3, device: public }, name).await?;
+        let key = VaultKey::from_proof(&keys.export_key, name, welcome.envelope.as_ref())
+            .map_err(|_| self.nonsense())?;
+        self.logged_in(name, welcome, &key, device, keys.session_key.as_ref())
+    }
+
+    /// A login as far as the proof of the password.
+    pub(super) async fn authenticate(
+        &mut self,
+        mut rng: Rng,
+        name: &Name,
+        password: Zeroizing<String>,
+    ) -> Result<(Rng, [u8; KE3_BYTES], ClientKeys), Fault> {
         let (login, ke1) =
             ClientLogin::start(&mut rng, password.as_bytes()).map_err(|_| Fault::AuthFailed)?;
         let reply = self.ask(&Request::Login { name: name.clone(), ke1 }, name).await?;
         let Reply::Login { ke2 } = reply else { return Err(self.nonsense()) };
         let context = self.channel.login_context();
-        let (mut rng, finished) = stretch(rng, name, password, move |rng, name, password| {
+        let (rng, finished) = stretch(rng, name, password, move |rng, name, password| {
             login.finish(rng, name, password, &context, &ke2, Stretching::STANDARD)
         })
         .await?;
         let (ke3, keys) = finished.map_err(|_| Fault::AuthFailed)?;
-        let device: Secret<32> = rng.secret();
-        let public = SignKey::from_secret(&device).public().0;
-        let request = Request::FinishLogin { ke3, device: public };
-        let (session, entry, vault) = self.welcome(&request, name).await?;
-        let vault_key = VaultKey::from_export_key(&keys.export_key, name);
-        let (counter, vault) = vault_key.open(name, &vault).map_err(|_| self.nonsense())?;
+        Ok((rng, ke3, keys))
+    }
+
+    /// What a welcome brings whoever has the key of the vault.
+    pub(super) fn logged_in(
+        &self,
+        name: &Name,
+        welcome: Welcome,
+        key: &VaultKey,
+        device: Secret<32>,
+        opaque_key: Option<&Secret<64>>,
+    ) -> Result<LoggedIn, Fault> {
+        let Welcome { session, entry, vault, .. } = welcome;
+        let (counter, vault) = key.open(name, &vault).map_err(|_| self.nonsense())?;
         let identity = Identity::from_seed(vault.seed.duplicate());
         self.check_own(&entry, name, &identity)?;
         Ok(LoggedIn {
-            session_key: self.channel.session_key(&session, keys.session_key.as_ref()),
-            session: self.saved(name, &identity, &vault_key, device, session),
+            session_key: self.channel.session_key(&session, opaque_key),
+            session: self.saved(name, &identity, key, device, session),
             vault: (counter, vault),
         })
     }
@@ -213,7 +245,7 @@ impl Link {
         let device = SignKey::from_secret(&saved.device);
         let signature = self.channel.sign_resumption(&device, &saved.session);
         let request = Request::Resume { session: saved.session, signature };
-        let (session, entry, _) = self.welcome(&request, &saved.name).await?;
+        let Welcome { session, entry, .. } = self.welcome(&request, &saved.name).await?;
         let me = Identity::from_seed(saved.seed.duplicate());
         if self.check_own(&entry, &saved.name, &me).is_err() {
             // Contacts refuse what it shows them; staying lets them find out.
@@ -224,6 +256,19 @@ impl Link {
         } else {
             Err(self.nonsense())
         }
+    }
+
+    /// Takes the account back from another machine, without a password.
+    pub(in crate::agent) async fn take_back(
+        &mut self,
+        saved: &SavedSession,
+    ) -> Result<LoggedIn, Fault> {
+        let device = SignKey::from_secret(&saved.device);
+        let signature = self.channel.sign_resumption(&device, &saved.session);
+        let request = Request::Return { session: saved.session, signature };
+        let welcome = self.welcome(&request, &saved.name).await?;
+        let key = VaultKey::from_secret(saved.vault_key.duplicate());
+        self.logged_in(&saved.name, welcome, &key, saved.device.duplicate(), None)
     }
 
     /// Carries frames from now on: up through the returned [`Carried`], down to the agent.
@@ -292,18 +337,20 @@ impl Link {
     }
 
     /// Sends the last message of a login and waits to be welcomed.
-    async fn welcome(
+    pub(super) async fn welcome(
         &mut self,
         request: &Request,
         name: &Name,
-    ) -> Result<(SessionId, Entry, Vec<u8>), Fault> {
+    ) -> Result<Welcome, Fault> {
         match self.ask(request, name).await? {
-            Reply::Welcome { session, entry, vault } => Ok((session, entry, vault)),
+            Reply::Welcome { session, entry, vault, envelope } => {
+                Ok(Welcome { session, entry, vault, envelope })
+            }
             _ => Err(self.nonsense()),
         }
     }
 
-    async fn ask(&mut self, request: &Request, name: &Name) -> Result<Reply, Fault> {
+    pub(super) async fn ask(&mut self, request: &Request, name: &Name) -> Result<Reply, Fault> {
         let asked = async {
             frames::write(&mut self.send, &wire::encode(request)).await.ok()?;
             frames::read(&mut self.receive, SERVER_FRAME_BYTES_MAX).await.ok()
@@ -318,7 +365,7 @@ impl Link {
         }
     }
 
-    fn nonsense(&self) -> Fault {
+    pub(super) fn nonsense(&self) -> Fault {
         Fault::ServerUnreachable { host: self.host.host.clone(), port: self.host.port }
     }
 }
@@ -359,7 +406,7 @@ async fn dial(
 }
 
 /// Runs what takes a second of computing beside the network, and gives the randomness back.
-async fn stretch<T: Send + 'static>(
+pub(super) async fn stretch<T: Send + 'static>(
     mut rng: Rng,
     name: &Name,
     password: Zeroizing<String>,

@@ -1,5 +1,6 @@
 //! The server's sessions in a world of their own, one promise a test.
 
+mod account;
 mod consent;
 mod frames;
 mod login;
