@@ -7,12 +7,15 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, error::ErrorKind};
+use hither_proto::name::Name;
 use serde_json::Value;
 
 use crate::{
     config::{PublicHost, Registration},
+    duration::Expiry,
     fault::Fault,
+    limits::INVITE_USES_MAX,
 };
 
 /// The server of hither: introduces people, and steps aside.
@@ -35,6 +38,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433", value_parser = loopback)]
         listen: SocketAddr,
     },
+    /// Ends the running server: tells everybody who is connected, lets them finish, takes nobody new.
+    Drain {
+        #[command(flatten)]
+        data: Data,
+    },
     /// Makes keys, certificate and database of a new server, and prints its link.
     Init {
         #[command(flatten)]
@@ -46,6 +54,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "MODE")]
         registration: Option<Registration>,
     },
+    /// Permissions to register, where the configuration says `registration = "invite"`.
+    #[command(subcommand)]
+    Invite(Invite),
     /// Prints the link by which clients find the server and know it.
     Link {
         #[command(flatten)]
@@ -62,6 +73,78 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// The people who have accounts.
+    #[command(subcommand)]
+    User(User),
+}
+
+/// What is done with invites.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invite {
+    /// Makes an invite and prints the link with it, once: the server keeps only its hash.
+    New {
+        #[command(flatten)]
+        data: Data,
+        /// How many accounts it is good for.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = uses())]
+        uses: u32,
+        /// When it ends: 30m, 12h, 7d, or never.
+        #[arg(long, value_name = "DUR", default_value = "7d")]
+        expires: Expiry,
+    },
+    /// Lists the invites there have been, without their codes.
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Ends an invite.
+    Revoke {
+        #[command(flatten)]
+        data: Data,
+        /// Its number, as `list` shows it.
+        #[arg(value_name = "ID")]
+        invite: u32,
+    },
+}
+
+/// What is done with people.
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Lists everybody who has an account.
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Shows what the server knows of one of them.
+    Show {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Ends their sessions at once and lets them log in no more, until `enable`.
+    Disable {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Lets them log in again.
+    Enable {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Deletes the account for ever. Nobody gets the name again.
+    Delete {
+        #[command(flatten)]
+        user: Named,
+    },
+}
+
+/// One person on a server.
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The user name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
 }
 
 /// Where everything is.
@@ -105,6 +188,14 @@ impl Output {
         printed.map_err(Fault::Output)
     }
 
+    /// Prints to stdout what may be many lines for people, or none.
+    pub(crate) fn print_lines(self, lines: &[String], object: Value) -> Result<(), Fault> {
+        if self.json || !lines.is_empty() {
+            return self.print(&lines.join("\n"), object);
+        }
+        Ok(())
+    }
+
     /// Says on stderr what went wrong, and what to do.
     pub(crate) fn complain(self, fault: &Fault) {
         let mut stderr = io::stderr().lock();
@@ -125,6 +216,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     } else {
         Err("a throw-away server listens on loopback only, such as 127.0.0.1:0".to_owned())
     }
+}
+
+fn uses() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(INVITE_USES_MAX))
 }
 
 /// What is wrong, without the help that clap adds to it.
@@ -176,6 +271,12 @@ mod tests {
             "hitherd dev --listen 0.0.0.0:0",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
+            "hitherd invite",
+            "hitherd invite new --data d --uses 0",
+            "hitherd invite new --data d --expires soon",
+            "hitherd invite revoke --data d first",
+            "hitherd user disable --data d",
+            "hitherd user disable --data d no/name",
         ] {
             let (output, fault) = read(&format!("{line} --json")).unwrap_err();
             assert!(output.json);

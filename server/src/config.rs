@@ -39,7 +39,7 @@ pub(crate) enum Registration {
     /// Anybody.
     #[default]
     Open,
-    /// Whoever has an invite. There is no way to make one yet, so nobody.
+    /// Whoever has an invite.
     Invite,
     /// Nobody.
     Closed,

@@ -18,7 +18,7 @@ use hither_proto::{
 };
 use zeroize::Zeroizing;
 
-use crate::{config::Config, fault::Fault, storage, tls::Identity};
+use crate::{audit::Audit, config::Config, fault::Fault, storage, tls::Identity};
 
 const IDENTITY_KEY: &str = "identity.key";
 const IDENTITY_CERTIFICATE: &str = "identity.crt";
@@ -27,6 +27,8 @@ const DECOY_KEY: &str = "decoy.key";
 const DATABASE: &str = "hitherd.db";
 const CONFIG: &str = "hitherd.toml";
 const LINK: &str = "link";
+const AUDIT: &str = "audit.log";
+const CONTROL: &str = "control";
 
 /// There from the first to the last moment of making a server. Whoever finds it finds a server that was
 /// never used, and may begin again.
@@ -115,6 +117,21 @@ impl DataFolder {
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
         self.file(DATABASE)
+    }
+
+    /// What has been done to the server by its administrators.
+    pub(crate) fn audit(&self) -> Audit {
+        Audit::new(self.file(AUDIT))
+    }
+
+    /// The socket by which a running server is administered.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.file(CONTROL)
+    }
+
+    /// The right to work in the folder.
+    pub(crate) fn lock(&self) -> Result<Lock, Fault> {
+        lock(&self.0)
     }
 
     /// Reads every key.

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::limits::LINK_HOST_CHARS_MAX;
+use crate::{
+    administration::{Answer, Refusal},
+    limits::LINK_HOST_CHARS_MAX,
+};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,15 @@ pub(crate) enum Fault {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
     Host(String),
+
+    #[error("with the host {0} a link that carries an invite is longer than 100 letters")]
+    LinkTooLong(String),
+
+    // Administration.
+    #[error("{}", refused(*.0))]
+    Administration(Refusal),
+    #[error("the server in {} runs and does not answer its administrator", .0.display())]
+    NoControl(PathBuf),
 
     // The data folder.
     #[error("there is already a server in {}; nothing was changed", .0.display())]
@@ -83,12 +95,29 @@ impl Fault {
         }
     }
 
+    /// Of an answer that does not fit what was asked.
+    pub(crate) const fn answer(answer: &Answer) -> Self {
+        match answer {
+            Answer::Refused(refusal) => Self::Administration(*refusal),
+            _ => Self::Administration(Refusal::Malformed),
+        }
+    }
+
     /// The code by which scripts tell faults apart.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Arguments(_) | Self::Config { .. } | Self::Host(_) | Self::Unreadable { .. } => {
-                "usage"
-            }
+            Self::Arguments(_)
+            | Self::Config { .. }
+            | Self::Host(_)
+            | Self::LinkTooLong(_)
+            | Self::Unreadable { .. } => "usage",
+            Self::Administration(refusal) => match refusal {
+                Refusal::Malformed => "internal",
+                Refusal::NotFound => "not_found",
+                Refusal::NotRunning => "server_unreachable",
+                Refusal::Unavailable | Refusal::Unaudited => "data_unusable",
+            },
+            Self::NoControl(_) => "server_unreachable",
             Self::AlreadyThere(_) => "refused",
             Self::NotThere(_) => "not_found",
             Self::DamagedKey(_)
@@ -111,6 +140,7 @@ impl Fault {
     pub(crate) fn exit(&self) -> u8 {
         match self.code() {
             "usage" => 2,
+            "server_unreachable" => 3,
             "not_found" => 10,
             "refused" => 11,
             _ => 1,
@@ -123,6 +153,17 @@ impl Fault {
             Self::Arguments(_) => "see `hitherd help`".into(),
             Self::Config { .. } => "correct the file and try again".into(),
             Self::Host(_) => "name the host as clients reach it, as in chat.example.org".into(),
+            Self::LinkTooLong(_) => {
+                "set a shorter `host` in the configuration, or one with the port 4433".into()
+            }
+            Self::Administration(refusal) => match refusal {
+                Refusal::Malformed => "restart the server, so that it is of the same version".into(),
+                Refusal::NotFound => "list what there is with `hitherd user list` or `hitherd invite list`".into(),
+                Refusal::NotRunning => "start it with `hitherd run`".into(),
+                Refusal::Unavailable => "see the log of the server, make room on the disk, and try again".into(),
+                Refusal::Unaudited => "see that audit.log in the data folder can be written to".into(),
+            },
+            Self::NoControl(_) => "see its log; if it hangs, end it and try again".into(),
             Self::AlreadyThere(path) => {
                 format!("start it with `hitherd run --data {}`, or name another", path.display())
             }
@@ -157,6 +198,16 @@ impl Fault {
             "message": self.to_string(),
             "hint": self.hint(),
         }})
+    }
+}
+
+const fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Malformed => "the running server does not understand this command",
+        Refusal::NotFound => "there is no such user or invite",
+        Refusal::NotRunning => "no server runs there",
+        Refusal::Unavailable => "the database takes nothing now; nothing was changed",
+        Refusal::Unaudited => "the audit log cannot be written; nothing was changed",
     }
 }
 

@@ -87,12 +87,31 @@ pub(crate) const PREFIX_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
 /// How often counts that no longer matter are forgotten.
 pub(crate) const FORGET_PERIOD: Duration = Duration::from_secs(60);
 
+/// Accounts that one invite is good for: a school, and not whoever finds the link in a year.
+pub(crate) const INVITE_USES_MAX: u32 = 10_000;
+
+/// Accounts in one answer to an administrator, so that a million of them do not hold up the storage.
+pub(crate) const USERS_PAGE: u32 = 1000;
+
+/// Administrators at once: one at work, a script beside, and a monitor.
+pub(crate) const ADMINISTRATORS_MAX: usize = 16;
+
+/// A request of an administrator: a line with a name and a few numbers.
+pub(crate) const ACT_BYTES_MAX: u64 = 4096;
+
+/// How long an administrator's request may take to come, and its answer to be read.
+pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a command waits for a server that is just starting or stopping.
+pub(crate) const ADMINISTRATION_PATIENCE: Duration = Duration::from_secs(15);
+
 /// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
 pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;
 
 const _: () = assert!(SIGNALS_MAX > 2 * CONTACTS_MAX);
 const _: () = assert!(SEND_WINDOW_BYTES < SERVER_FRAME_BYTES_MAX as u64);
+const _: () = assert!(DRAIN_TIMEOUT.as_secs() < ADMINISTRATION_PATIENCE.as_secs());
 const _: () = assert!(LAST_WORD_TIMEOUT.as_secs() < DRAIN_TIMEOUT.as_secs());
 
 const fn nonzero(value: u32) -> NonZeroU32 {

@@ -1,12 +1,17 @@
 //! `hitherd`, the server of hither: it introduces people and steps aside.
 
+mod administration;
 mod admission;
 mod attempts;
+mod audit;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod connection;
+mod control;
 mod data;
+mod duration;
 mod fault;
 mod limits;
 mod quic;

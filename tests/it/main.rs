@@ -6,6 +6,7 @@
     reason = "what goes wrong in a test ends that test"
 )]
 
+mod administration;
 mod archive;
 mod away;
 mod clocks;

@@ -4,16 +4,17 @@
 //! answer.
 
 mod accounts;
+mod administration;
 mod contacts;
+mod invites;
 mod row;
 mod schema;
 
-pub(crate) use self::accounts::Credentials;
+pub(crate) use self::{accounts::Credentials, administration::Ended};
 
 use std::{
     path::Path,
     thread::{self, JoinHandle},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::{
+    clock::unix_seconds,
     fault::Fault,
     limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX},
 };
@@ -198,12 +200,6 @@ fn complain(error: &rusqlite::Error) {
         ) => warn!("nothing can be stored now: {error}"),
         _ => error!("the database does not do what it should: {error}"),
     }
-}
-
-/// A label for people who look into the database; nothing is decided by it.
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

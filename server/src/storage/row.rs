@@ -29,6 +29,13 @@ pub(super) fn bytes<const N: usize>(row: &Row<'_>, at: usize) -> Result<[u8; N]>
     row.get_ref(at)?.as_blob()?.try_into().map_err(|_| unexpected(at, Type::Blob))
 }
 
+pub(super) fn bytes_if_any<const N: usize>(row: &Row<'_>, at: usize) -> Result<Option<[u8; N]>> {
+    match row.get_ref(at)? {
+        ValueRef::Null => Ok(None),
+        _ => bytes(row, at).map(Some),
+    }
+}
+
 /// A count or a number that was given out, neither of which SQLite makes negative.
 pub(super) fn number(row: &Row<'_>, at: usize) -> Result<u64> {
     u64::try_from(row.get_ref(at)?.as_i64()?).map_err(|_| unexpected(at, Type::Integer))

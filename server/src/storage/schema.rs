@@ -15,8 +15,9 @@ use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
 const APPLICATION_ID: i64 = 0x6869_7468;
 
 /// The version of the tables. Older ones are brought up to it; newer ones are left alone.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
+/// The tables of version 1.
 const TABLES: &str = "
     CREATE TABLE account (
         name TEXT PRIMARY KEY,
@@ -52,6 +53,33 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// What makes each version from the one before it, from version 2 on.
+const UPGRADES: [&str; 1] = [INVITES_AND_ABSENCE];
+
+/// Who may not log in at present, which names are gone for ever, and who may come.
+const INVITES_AND_ABSENCE: &str = "
+    CREATE TABLE disabled (
+        name TEXT PRIMARY KEY,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tombstone (
+        name TEXT PRIMARY KEY,
+        credential BLOB NOT NULL,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE invite (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hash BLOB NOT NULL UNIQUE,
+        created INTEGER NOT NULL,
+        expires INTEGER,
+        uses INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        revoked INTEGER NOT NULL
+    ) STRICT;
+";
+
+const _: () = assert!(UPGRADES.len() as i64 + 1 == VERSION);
+
 /// Makes the database of a new server, durably.
 pub(super) fn create(path: &Path) -> Result<(), Fault> {
     // SQLite gives its other files the mode of this one.
@@ -71,13 +99,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     }
     let database = connect(path).map_err(|error| fault(path, &error))?;
     let found = versions(&database).map_err(|error| fault(path, &error))?;
-    match found {
-        (APPLICATION_ID, VERSION) => {}
+    let before = match found {
+        (APPLICATION_ID, before @ 1..=VERSION) => before,
         (APPLICATION_ID, found) if found > VERSION => {
             return Err(Fault::NewerDatabase { found, supported: VERSION });
         }
         _ => return Err(Fault::DamagedDatabase(path.to_owned())),
-    }
+    };
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -86,6 +114,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     if checked != "ok" {
         return Err(Fault::DamagedDatabase(path.to_owned()));
     }
+    upgrade(&database, before).map_err(|error| fault(path, &error))?;
     Ok(database)
 }
 
@@ -121,6 +150,22 @@ fn make(database: &Connection) -> rusqlite::Result<()> {
     let transaction = database.unchecked_transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", 1)?;
+    transaction.commit()?;
+    upgrade(database, 1)
+}
+
+/// Brings the tables of version `from` up to the present one, all of it or nothing.
+fn upgrade(database: &Connection, from: i64) -> rusqlite::Result<()> {
+    if from == VERSION {
+        return Ok(());
+    }
+    let transaction = database.unchecked_transaction()?;
+    for (version, made) in (2..).zip(UPGRADES) {
+        if version > from {
+            transaction.execute_batch(made)?;
+        }
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -189,11 +234,36 @@ mod tests {
         set(VERSION + 41);
         let bytes = fs::read(&path).unwrap();
         let fault = open(&path).unwrap_err();
-        assert!(matches!(fault, Fault::NewerDatabase { found: 42, supported: 1 }), "{fault}");
+        let (found, supported) = (VERSION + 41, VERSION);
+        let expected = Fault::NewerDatabase { found, supported };
+        assert_eq!(fault.to_string(), expected.to_string());
         assert!(fault.to_string().contains("newer"));
         assert_eq!(fs::read(&path).unwrap(), bytes);
         set(VERSION);
         assert!(open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_is_brought_up_to_this_one() {
+        let (_folder, path) = made();
+        let first = Connection::open(&path).unwrap();
+        let back = "DROP TABLE disabled; DROP TABLE tombstone; DROP TABLE invite;
+            INSERT INTO consent VALUES ('a', 'b', 'accepted'); PRAGMA user_version = 1";
+        first.execute_batch(back).unwrap();
+        drop(first);
+        let shape = |database: &Connection| -> Vec<String> {
+            let shape = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+            let mut shape = database.prepare(shape).unwrap();
+            let shape = shape.query_map([], |row| row.get(0)).unwrap();
+            shape.map(Result::unwrap).collect()
+        };
+        for _ in 0..2 {
+            let database = open(&path).unwrap();
+            assert_eq!(versions(&database), Ok((APPLICATION_ID, VERSION)));
+            let rows = database.query_row("SELECT count(*) FROM consent", [], |row| row.get(0));
+            assert_eq!(rows, Ok(1));
+            assert_eq!(shape(&database), shape(&in_memory()));
+        }
     }
 
     #[test]

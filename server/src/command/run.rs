@@ -1,4 +1,4 @@
-//! What each command does.
+//! `run` and `dev`: a server from its start to its end.
 
 use std::{io, net::SocketAddr, path::Path};
 
@@ -9,37 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    cli::{Command, Output},
-    config::Config,
-    data::DataFolder,
-    fault::Fault,
-    serve::Server,
-};
+use crate::{cli::Output, config::Config, data::DataFolder, fault::Fault, serve::Server};
 
-/// Does what was typed.
-pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
-    match command {
-        Command::Dev { listen } => dev(listen, output),
-        Command::Init { data, host, registration } => {
-            let config = Config { host, registration, ..Config::default() };
-            let folder = DataFolder::init(&data.folder, &config)?;
-            print_link(&folder.link()?, output)
-        }
-        Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
-        Command::Run { data, listen, config } => {
-            let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
-            let typed = Config { listen, ..Config::default() };
-            run(&data.folder, typed.over(named), output)
-        }
-    }
-}
-
-fn print_link(link: &Link, output: Output) -> Result<(), Fault> {
-    output.print(&link.to_string(), json!({ "link": link.to_string() }))
-}
-
-fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
+pub(super) fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
     let (data, _lock) = DataFolder::open_or_init(path, &Config::default())?;
     let config = config.over(data.config()?);
@@ -51,7 +23,7 @@ fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     })
 }
 
-fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
+pub(super) fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
     let folder = tempfile::Builder::new().prefix("hitherd-dev-").tempdir();
     let folder = folder.map_err(|error| Fault::file(&std::env::temp_dir(), error))?;
     let config = Config { listen: Some(listen), ..Config::default() };
