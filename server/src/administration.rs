@@ -112,6 +112,8 @@ pub(crate) enum Refusal {
     Unavailable,
     /// It cannot be written down, so it is not done.
     Unaudited,
+    /// It is done, and could not be written down.
+    Unrecorded,
 }
 
 /// An invite as it is listed.
@@ -199,6 +201,7 @@ impl Administration {
         let answer = self.carry_out(act).await;
         if let Err(fault) = log.append(&record.of(&answer)) {
             error!(act = record.act, "it is done, but not written down: {fault}");
+            return Answer::Refused(Refusal::Unrecorded);
         }
         answer
     }
@@ -313,7 +316,7 @@ impl Refusal {
             Self::NotFound => "not-found",
             Self::NotRunning => "not-running",
             Self::Unavailable => "unavailable",
-            Self::Unaudited => "unaudited",
+            Self::Unaudited | Self::Unrecorded => "unaudited",
         }
     }
 }

@@ -40,6 +40,14 @@ pub(crate) struct Record {
     pub(crate) outcome: &'static str,
 }
 
+impl Record {
+    /// Of something that this process does by itself.
+    pub(crate) fn of_ours(act: &'static str, done: bool) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        Self { uid, act, name: None, invite: None, outcome: if done { "done" } else { "failed" } }
+    }
+}
+
 impl Audit {
     /// The log in this file, which need not be there yet.
     pub(crate) const fn new(path: PathBuf) -> Self {

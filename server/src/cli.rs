@@ -16,6 +16,7 @@ use crate::{
     duration::Expiry,
     fault::Fault,
     limits::INVITE_USES_MAX,
+    password::PasswordSource,
 };
 
 /// The server of hither: introduces people, and steps aside.
@@ -38,8 +39,33 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433", value_parser = loopback)]
         listen: SocketAddr,
     },
+    /// Writes everything that a new host needs to a file, encrypted, while the server runs or not.
+    Backup {
+        /// The file to make.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Looks whether everything is as the server needs it, a line for each thing.
+    ///
+    /// `warn` is advice and no failure.
+    Check {
+        #[command(flatten)]
+        data: Data,
+        /// What holds before the configuration in the data folder.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Ends the running server: tells everybody who is connected, lets them finish, takes nobody new.
     Drain {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Connects to the running server as a client does, and asks it something.
+    Health {
         #[command(flatten)]
         data: Data,
     },
@@ -61,6 +87,19 @@ pub(crate) enum Command {
     Link {
         #[command(flatten)]
         data: Data,
+        /// Draw it as a QR code, too.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Brings a server back from a backup, in a folder that is empty or not there.
+    Restore {
+        /// A file that `backup` has written.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
     },
     /// Runs the server until SIGTERM or SIGINT. Makes one first if the folder is empty.
     Run {
@@ -271,6 +310,9 @@ mod tests {
             "hitherd dev --listen 0.0.0.0:0",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
+            "hitherd backup --data d --password-file f",
+            "hitherd backup b --data d",
+            "hitherd restore b --data d --password-file f --password-stdin",
             "hitherd invite",
             "hitherd invite new --data d --uses 0",
             "hitherd invite new --data d --expires soon",

@@ -152,6 +152,11 @@ async fn converse(mut stream: tokio::net::UnixStream, administration: Arc<Admini
     }
 }
 
+/// What the server that runs in the folder says of itself, if one does.
+pub(crate) fn status(folder: &DataFolder) -> Option<Answer> {
+    exchange(&folder.control(), &Act::Status).ok()
+}
+
 impl Administered {
     /// The server in a data folder: the one that runs there, or its files.
     pub(crate) fn reach(path: &Path) -> Result<Self, Fault> {

@@ -9,11 +9,14 @@
 mod administration;
 mod archive;
 mod away;
+mod backup;
+mod checks;
 mod clocks;
 mod contacts;
 mod conversation;
 mod crashes;
 mod damage;
+mod faults;
 mod hostile;
 mod keys;
 mod locking;

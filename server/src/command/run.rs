@@ -1,6 +1,11 @@
 //! `run` and `dev`: a server from its start to its end.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use hither_proto::name::Link;
@@ -9,11 +14,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::Output, config::Config, data::DataFolder, fault::Fault, serve::Server};
+use crate::{
+    cli::Output,
+    config::Config,
+    control,
+    data::{DataFolder, Lock},
+    fault::Fault,
+    limits::LOCK_PATIENCE,
+    serve::Server,
+};
+
+const LOCK_GLANCE: Duration = Duration::from_millis(20);
 
 pub(super) fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
-    let (data, _lock) = DataFolder::open_or_init(path, &Config::default())?;
+    let (data, _lock) = open(path)?;
     let config = config.over(data.config()?);
     serve(&data, &config, |listen, link| {
         if let Err(fault) = data.write_link(link) {
@@ -21,6 +36,22 @@ pub(super) fn run(path: &Path, config: Config, output: Output) -> Result<(), Fau
         }
         announce(listen, link, &format!("hitherd listens on {listen}\n{link}"), output)
     })
+}
+
+/// Opens the folder, as soon as no administrator is at work in it.
+fn open(path: &Path) -> Result<(DataFolder, Lock), Fault> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match DataFolder::open_or_init(path, &Config::default()) {
+            Err(Fault::InUse(_))
+                if Instant::now() < deadline
+                    && control::status(&DataFolder::open(path)?).is_none() =>
+            {
+                std::thread::sleep(LOCK_GLANCE);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 pub(super) fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {

@@ -165,3 +165,117 @@ fn end_sessions(database: &Connection, name: &Name) -> Result<Vec<SessionId>> {
     let mut ended = database.prepare_cached("DELETE FROM session WHERE name = ?1 RETURNING id")?;
     ended.query_map([name.as_str()], |row| row::bytes(row, 0))?.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use hither_proto::{
+        crypto::{
+            opaque::{CREDENTIAL_BYTES, RECORD_BYTES},
+            secret::Secret,
+            sign::SignPublic,
+        },
+        directory::{Consent, NewAccount, NewSession, Outcome},
+        identity::Identity,
+    };
+
+    use super::{super::schema::in_memory, *};
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn register(database: &Connection, text: &str, byte: u8) -> Outcome {
+        let account = NewAccount {
+            name: name(text),
+            credential: [byte; CREDENTIAL_BYTES],
+            record: [byte; RECORD_BYTES],
+            vault: [&[1][..], &1_u64.to_be_bytes()].concat(),
+            entry: Identity::from_seed(Secret::new([7; 32])).entry(&name(text)),
+            invite: None,
+        };
+        accounts::create(database, &account, &session(byte), 0).unwrap()
+    }
+
+    fn session(byte: u8) -> NewSession {
+        NewSession { id: [byte; 16], device: SignPublic([8; 32]) }
+    }
+
+    fn credentials(database: &Connection, text: &str) -> Option<([u8; 32], bool)> {
+        let found = accounts::credentials(database, &name(text)).unwrap();
+        found.map(|found| (found.credential, found.record.is_some()))
+    }
+
+    #[test]
+    fn nobody_logs_in_while_disabled_and_the_credential_stays() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        assert!(disable(&database, &name("bob"), 0).unwrap().is_none());
+        let ended = disable(&database, &name("alice"), 0).unwrap().unwrap();
+        assert_eq!(ended.sessions, [[1; 16]]);
+        assert_eq!(credentials(&database, "alice"), Some(([1; 32], false)));
+        // A login that was answered before, and comes to its end after.
+        let opened = accounts::open_session(&database, &name("alice"), &session(2), 0).unwrap();
+        assert!(matches!(opened, Outcome::Resumable(None)), "{opened:?}");
+        assert!(disable(&database, &name("alice"), 0).unwrap().unwrap().sessions.is_empty());
+
+        assert!(enable(&database, &name("alice")).unwrap());
+        assert!(!enable(&database, &name("bob")).unwrap());
+        assert_eq!(credentials(&database, "alice"), Some(([1; 32], true)));
+        let opened = accounts::open_session(&database, &name("alice"), &session(2), 0).unwrap();
+        assert!(matches!(opened, Outcome::Opened(_)), "{opened:?}");
+    }
+
+    #[test]
+    fn of_whoever_is_deleted_only_the_name_and_the_credential_stay() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        register(&database, "bob", 2);
+        let said = "INSERT INTO consent VALUES ('alice', 'bob', 'accepted'),
+            ('bob', 'alice', 'accepted'), ('bob', 'carol', 'requested');
+            INSERT INTO note (name, sender, kind, sealed, created) VALUES
+            ('alice', 'bob', 'accept', x'00', 0), ('carol', 'alice', 'request', x'00', 0),
+            ('carol', 'bob', 'request', x'00', 0)";
+        database.execute_batch(said).unwrap();
+        disable(&database, &name("alice"), 0).unwrap();
+        let ended = delete(&database, &name("alice"), 9).unwrap().unwrap();
+        let [(other, consents)] = ended.consents.try_into().unwrap();
+        assert_eq!(other, name("bob"));
+        assert_eq!((consents.mine, consents.theirs), (Some(Consent::Accepted), None));
+
+        assert_eq!(credentials(&database, "alice"), Some(([1; 32], false)));
+        assert!(matches!(register(&database, "alice", 3), Outcome::NameTaken));
+        assert!(delete(&database, &name("alice"), 9).unwrap().is_none());
+        let left = |what: &str| -> i64 {
+            let count = format!("SELECT count(*) FROM {what}");
+            database.query_row(&count, [], |row| row.get(0)).unwrap()
+        };
+        for gone in ["account", "consent", "session", "disabled", "note"] {
+            assert_eq!(left(&format!("{gone} WHERE name = 'alice'")), 0, "{gone}");
+        }
+        assert_eq!((left("note"), left("consent"), left("account")), (1, 2, 1));
+    }
+
+    #[test]
+    fn accounts_are_listed_page_by_page() {
+        let database = in_memory();
+        for (text, byte) in [("carol", 3), ("alice", 1), ("bob", 2)] {
+            register(&database, text, byte);
+        }
+        disable(&database, &name("bob"), 0).unwrap();
+        let listed = |after: Option<&str>| -> Vec<(String, bool)> {
+            let users = users(&database, after.map(name).as_ref()).unwrap().into_iter();
+            users.map(|user| (user.name.to_string(), user.disabled)).collect()
+        };
+        let expected = [("alice", false), ("bob", true), ("carol", false)];
+        let expected = expected.map(|(name, disabled)| (name.to_owned(), disabled));
+        assert_eq!(listed(None), expected);
+        assert_eq!(listed(Some("alice")), expected[1..]);
+        assert_eq!(listed(Some("carol")), []);
+
+        let shown = user(&database, &name("alice")).unwrap().unwrap();
+        assert_eq!((shown.accepted, shown.notes, shown.sessions.len()), (0, 0, 1));
+        let identity = Identity::from_seed(Secret::new([7; 32])).public().fingerprint_letters();
+        assert_eq!(shown.identity, Some(identity));
+        assert!(user(&database, &name("dave")).unwrap().is_none());
+    }
+}

@@ -1,15 +1,20 @@
 //! The database file: how it is made, opened and refused.
 
 use std::{
+    ffi::c_int,
     fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
+
+/// How long a copy waits for somebody who keeps everybody else from the database.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
 
 /// "hith": marks the file as ours, for `file` and for whoever finds it.
 const APPLICATION_ID: i64 = 0x6869_7468;
@@ -94,18 +99,8 @@ pub(super) fn create(path: &Path) -> Result<(), Fault> {
 
 /// Opens the database of a server and makes sure that it can be worked with.
 pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
-    if !path.exists() {
-        return Err(Fault::Missing(path.to_owned()));
-    }
-    let database = connect(path).map_err(|error| fault(path, &error))?;
-    let found = versions(&database).map_err(|error| fault(path, &error))?;
-    let before = match found {
-        (APPLICATION_ID, before @ 1..=VERSION) => before,
-        (APPLICATION_ID, found) if found > VERSION => {
-            return Err(Fault::NewerDatabase { found, supported: VERSION });
-        }
-        _ => return Err(Fault::DamagedDatabase(path.to_owned())),
-    };
+    let database = there(path)?;
+    let before = version(&database, path)?;
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -116,6 +111,38 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     }
     upgrade(&database, before).map_err(|error| fault(path, &error))?;
     Ok(database)
+}
+
+/// Looks through the database of a server, and says of which version it is and should be.
+pub(super) fn examine(path: &Path) -> Result<(i64, i64), Fault> {
+    let database = there(path)?;
+    let found = version(&database, path)?;
+    let checked = database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
+    let checked: String = checked.map_err(|error| fault(path, &error))?;
+    if checked == "ok" {
+        Ok((found, VERSION))
+    } else {
+        Err(Fault::DamagedDatabase(path.to_owned()))
+    }
+}
+
+/// Copies the database of a server into an empty file, while others may write to it, and makes sure that
+/// the copy is whole.
+pub(super) fn snapshot(path: &Path, to: &Path) -> Result<(), Fault> {
+    let source = there(path)?;
+    let copied = || -> rusqlite::Result<String> {
+        let mut copy = connect(to)?;
+        // All pages in one step, which sees one moment and holds up nobody who writes.
+        Backup::new(&source, &mut copy)?.run_to_completion(c_int::MAX, SNAPSHOT_PAUSE, None)?;
+        // One file, with no other beside it that belongs to it.
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
+        copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match copied() {
+        Ok(checked) if checked == "ok" => Ok(()),
+        Ok(_) => Err(Fault::DamagedDatabase(path.to_owned())),
+        Err(error) => Err(fault(path, &error)),
+    }
 }
 
 /// A database in memory, for tests of what is done with it.
@@ -132,6 +159,25 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(STORAGE_BUSY_TIMEOUT)?;
     Ok(database)
+}
+
+/// Connects to a database that is there.
+fn there(path: &Path) -> Result<Connection, Fault> {
+    if !path.exists() {
+        return Err(Fault::Missing(path.to_owned()));
+    }
+    connect(path).map_err(|error| fault(path, &error))
+}
+
+/// The version of the tables, if they are ours and known.
+fn version(database: &Connection, path: &Path) -> Result<i64, Fault> {
+    match versions(database).map_err(|error| fault(path, &error))? {
+        (APPLICATION_ID, found @ 1..=VERSION) => Ok(found),
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(Fault::NewerDatabase { found, supported: VERSION })
+        }
+        _ => Err(Fault::DamagedDatabase(path.to_owned())),
+    }
 }
 
 fn configure(database: &Connection) -> rusqlite::Result<()> {

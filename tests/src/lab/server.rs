@@ -134,6 +134,19 @@ impl Server {
         self.transcript.start("hitherd", &all, &[], None).wait()
     }
 
+    /// From now on it has its data in another folder.
+    #[track_caller]
+    pub fn moves_to(&mut self, data: &Path) {
+        assert!(self.process.is_none(), "it still runs");
+        self.data = data.to_owned();
+    }
+
+    /// Tries to start, and returns how that ended.
+    #[track_caller]
+    pub fn tries_to_start(&self) -> Outcome {
+        self.administers(&["run", "--listen", &self.address.to_string()])
+    }
+
     /// Waits until it has ended by itself.
     #[track_caller]
     pub fn ends(&mut self) -> Outcome {
