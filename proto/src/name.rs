@@ -189,6 +189,15 @@ impl fmt::Display for ServerPin {
     }
 }
 
+/// Bytes of randomness in an invite. With 80 bits nobody finds one by trying, and a link with a host
+/// name of 41 letters stays short enough.
+pub const INVITE_BYTES: usize = 10;
+
+/// The invite that stands for these random bytes: 16 letters of base32.
+pub fn invite(bytes: &[u8; INVITE_BYTES]) -> String {
+    base32::letters(bytes, INVITE_BYTES * 8 / 5)
+}
+
 /// A server and its pin: `hither://HOST[:PORT][/INVITE]#FINGERPRINT`, in any letter case.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Link {
@@ -224,6 +233,13 @@ impl FromStr for Link {
             invite: invite.map(str::to_ascii_uppercase),
             pin: pin.parse()?,
         })
+    }
+}
+
+impl Link {
+    /// Whether the text of this link can be read as a link again.
+    pub fn is_short_enough(&self) -> bool {
+        self.to_string().len() <= LINK_BYTES_MAX
     }
 }
 
@@ -288,6 +304,10 @@ mod tests {
         assert_eq!(format!("<{link}>").parse::<Link>().unwrap().to_string(), link);
         let invited = format!("hither://example.org/K7S3QX2M#{pin}");
         assert_eq!(invited.parse::<Link>().unwrap().invite.as_deref(), Some("K7S3QX2M"));
+        let made = Link { invite: Some(invite(&[0xff; 10])), ..link.parse().unwrap() };
+        assert_eq!(made.invite.as_deref(), Some("7777777777777777"));
+        assert_eq!(made.to_string().parse::<Link>().unwrap(), made);
+        assert!(made.is_short_enough());
         for bad in [
             "hither://localhost",
             "hither://localhost#ABC",

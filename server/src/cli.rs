@@ -7,12 +7,16 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, error::ErrorKind};
+use hither_proto::name::Name;
 use serde_json::Value;
 
 use crate::{
     config::{PublicHost, Registration},
+    duration::Expiry,
     fault::Fault,
+    limits::INVITE_USES_MAX,
+    password::PasswordSource,
 };
 
 /// The server of hither: introduces people, and steps aside.
@@ -35,6 +39,36 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4433", value_parser = loopback)]
         listen: SocketAddr,
     },
+    /// Writes everything that a new host needs to a file, encrypted, while the server runs or not.
+    Backup {
+        /// The file to make.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Looks whether everything is as the server needs it, a line for each thing.
+    ///
+    /// `warn` is advice and no failure.
+    Check {
+        #[command(flatten)]
+        data: Data,
+        /// What holds before the configuration in the data folder.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Ends the running server: tells everybody who is connected, lets them finish, takes nobody new.
+    Drain {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Connects to the running server as a client does, and asks it something.
+    Health {
+        #[command(flatten)]
+        data: Data,
+    },
     /// Makes keys, certificate and database of a new server, and prints its link.
     Init {
         #[command(flatten)]
@@ -46,10 +80,26 @@ pub(crate) enum Command {
         #[arg(long, value_name = "MODE")]
         registration: Option<Registration>,
     },
+    /// Permissions to register, where the configuration says `registration = "invite"`.
+    #[command(subcommand)]
+    Invite(Invite),
     /// Prints the link by which clients find the server and know it.
     Link {
         #[command(flatten)]
         data: Data,
+        /// Draw it as a QR code, too.
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Brings a server back from a backup, in a folder that is empty or not there.
+    Restore {
+        /// A file that `backup` has written.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
     },
     /// Runs the server until SIGTERM or SIGINT. Makes one first if the folder is empty.
     Run {
@@ -62,6 +112,78 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// The people who have accounts.
+    #[command(subcommand)]
+    User(User),
+}
+
+/// What is done with invites.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invite {
+    /// Makes an invite and prints the link with it, once: the server keeps only its hash.
+    New {
+        #[command(flatten)]
+        data: Data,
+        /// How many accounts it is good for.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = uses())]
+        uses: u32,
+        /// When it ends: 30m, 12h, 7d, or never.
+        #[arg(long, value_name = "DUR", default_value = "7d")]
+        expires: Expiry,
+    },
+    /// Lists the invites there have been, without their codes.
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Ends an invite.
+    Revoke {
+        #[command(flatten)]
+        data: Data,
+        /// Its number, as `list` shows it.
+        #[arg(value_name = "ID")]
+        invite: u32,
+    },
+}
+
+/// What is done with people.
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Lists everybody who has an account.
+    List {
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Shows what the server knows of one of them.
+    Show {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Ends their sessions at once and lets them log in no more, until `enable`.
+    Disable {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Lets them log in again.
+    Enable {
+        #[command(flatten)]
+        user: Named,
+    },
+    /// Deletes the account for ever. Nobody gets the name again.
+    Delete {
+        #[command(flatten)]
+        user: Named,
+    },
+}
+
+/// One person on a server.
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The user name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
 }
 
 /// Where everything is.
@@ -105,6 +227,14 @@ impl Output {
         printed.map_err(Fault::Output)
     }
 
+    /// Prints to stdout what may be many lines for people, or none.
+    pub(crate) fn print_lines(self, lines: &[String], object: Value) -> Result<(), Fault> {
+        if self.json || !lines.is_empty() {
+            return self.print(&lines.join("\n"), object);
+        }
+        Ok(())
+    }
+
     /// Says on stderr what went wrong, and what to do.
     pub(crate) fn complain(self, fault: &Fault) {
         let mut stderr = io::stderr().lock();
@@ -125,6 +255,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     } else {
         Err("a throw-away server listens on loopback only, such as 127.0.0.1:0".to_owned())
     }
+}
+
+fn uses() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=u64::from(INVITE_USES_MAX))
 }
 
 /// What is wrong, without the help that clap adds to it.
@@ -176,6 +310,15 @@ mod tests {
             "hitherd dev --listen 0.0.0.0:0",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
+            "hitherd backup --data d --password-file f",
+            "hitherd backup b --data d",
+            "hitherd restore b --data d --password-file f --password-stdin",
+            "hitherd invite",
+            "hitherd invite new --data d --uses 0",
+            "hitherd invite new --data d --expires soon",
+            "hitherd invite revoke --data d first",
+            "hitherd user disable --data d",
+            "hitherd user disable --data d no/name",
         ] {
             let (output, fault) = read(&format!("{line} --json")).unwrap_err();
             assert!(output.json);

@@ -39,7 +39,7 @@ pub(crate) enum Registration {
     /// Anybody.
     #[default]
     Open,
-    /// Whoever has an invite. There is no way to make one yet, so nobody.
+    /// Whoever has an invite.
     Invite,
     /// Nobody.
     Closed,
@@ -64,6 +64,9 @@ pub(crate) struct PublicHost {
     port: Option<u16>,
 }
 
+/// Every key that a file may have.
+const KEYS: [&str; 5] = ["host", "listen", "log", "registration", "retry"];
+
 impl Config {
     /// Reads a file. One that does not exist says nothing.
     pub(crate) fn read_if_there(path: &Path) -> Result<Self, Fault> {
@@ -83,12 +86,10 @@ impl Config {
             let before = &text[..error.span().map_or(0, |span| span.start).min(text.len())];
             let line = before.matches('\n').count();
             let key = text.lines().nth(line).and_then(|line| line.split_once('='));
-            Fault::Config {
-                path: path.to_owned(),
-                line: line + 1,
-                key: key.map_or("", |(key, _)| key.trim()).to_owned(),
-                problem: error.message().to_owned(),
-            }
+            let key = key.map_or("", |(key, _)| key.trim());
+            let known = key.is_empty() || KEYS.contains(&key);
+            let problem = if known { error.message().to_owned() } else { unknown(key) };
+            Fault::Config { path: path.to_owned(), line: line + 1, key: key.to_owned(), problem }
         })
     }
 
@@ -160,6 +161,29 @@ impl From<PublicHost> for String {
     }
 }
 
+/// What is said of a key that there is not.
+fn unknown(key: &str) -> String {
+    let nearest = KEYS.into_iter().min_by_key(|known| edits(key, known));
+    match nearest.filter(|known| edits(key, known) <= known.len() / 2) {
+        Some(known) => format!("there is no such key; did you mean `{known}`?"),
+        None => format!("there is no such key; there are {}", KEYS.join(", ")),
+    }
+}
+
+/// How many letters have to be put in, left out or replaced to make one word of the other.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, other) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(letter != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
 fn machine_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     PublicHost::try_from(name).map_or_else(|_| "localhost".to_owned(), |named| named.host)
@@ -205,6 +229,33 @@ mod tests {
             assert!(error.contains(&format!("line {line}, {key}: ")), "{error}");
         }
         assert!(read("[[[").unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn a_key_that_there_is_not_is_met_with_the_nearest_one() {
+        for (text, meant) in [
+            ("lisden = \"[::]:1\"", "did you mean `listen`?"),
+            ("registation = \"open\"", "did you mean `registration`?"),
+            ("Host = \"h\"", "did you mean `host`?"),
+            ("colour = \"red\"", "there are host, listen, log, registration, retry"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.ends_with(meant), "{error}");
+        }
+        assert_eq!((edits("", "abc"), edits("abc", "abc"), edits("abcd", "acbd")), (3, 0, 2));
+    }
+
+    #[test]
+    fn every_key_is_known() {
+        let config = Config {
+            listen: Some("192.0.2.1:9".parse().unwrap()),
+            host: Some("chat.example.org".parse().unwrap()),
+            registration: Some(Registration::Closed),
+            retry: Some(Retry::Always),
+            log: Some("debug".to_owned()),
+        };
+        let table: toml::Table = config.to_file().unwrap().parse().unwrap();
+        assert_eq!(table.keys().collect::<Vec<_>>(), KEYS.iter().collect::<Vec<_>>());
     }
 
     #[test]

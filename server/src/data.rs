@@ -14,11 +14,13 @@ use hither_proto::{
         rng::Rng,
         secret::Secret,
     },
-    name::Link,
+    name::{Link, ServerPin},
 };
 use zeroize::Zeroizing;
 
-use crate::{config::Config, fault::Fault, storage, tls::Identity};
+use crate::{
+    audit::Audit, config::Config, fault::Fault, limits::SNAPSHOT_AGE_MAX, storage, tls::Identity,
+};
 
 const IDENTITY_KEY: &str = "identity.key";
 const IDENTITY_CERTIFICATE: &str = "identity.crt";
@@ -27,10 +29,18 @@ const DECOY_KEY: &str = "decoy.key";
 const DATABASE: &str = "hitherd.db";
 const CONFIG: &str = "hitherd.toml";
 const LINK: &str = "link";
+const AUDIT: &str = "audit.log";
+const CONTROL: &str = "control";
 
 /// There from the first to the last moment of making a server. Whoever finds it finds a server that was
 /// never used, and may begin again.
 const UNFINISHED: &str = "unfinished";
+
+/// The same for a server that comes back from a backup. There is no beginning again with other keys.
+const RESTORING: &str = "restoring";
+
+/// What a copy of the database is called while it is packed into a backup.
+const SNAPSHOT: &str = "snapshot-";
 
 /// A data folder that has a server in it.
 pub(crate) struct DataFolder(PathBuf);
@@ -50,7 +60,18 @@ pub(crate) struct Secrets {
     pub(crate) decoy: Secret<32>,
 }
 
+/// A folder that becomes the server of a backup, and goes back to nothing if that fails.
+pub(crate) struct Restoring {
+    folder: DataFolder,
+    made_folder: bool,
+    finished: bool,
+    _lock: Lock,
+}
+
 impl DataFolder {
+    /// What the database is called.
+    pub(crate) const DATABASE: &str = DATABASE;
+
     /// Makes a server in a folder that is empty or does not exist.
     pub(crate) fn init(path: &Path, config: &Config) -> Result<Self, Fault> {
         make_folder(path)?;
@@ -64,6 +85,7 @@ impl DataFolder {
             State::Empty | State::Unfinished => {}
             State::Finished => return Err(Fault::AlreadyThere(path.to_owned())),
             State::Other => return Err(Fault::NotEmpty(path.to_owned())),
+            State::Restoring => return Err(Fault::HalfRestored(path.to_owned())),
         }
         let closed = Permissions::from_mode(0o700);
         fs::set_permissions(path, closed).map_err(|error| Fault::file(path, error))?;
@@ -92,6 +114,7 @@ impl DataFolder {
         let folder = Self(path.to_owned());
         match folder.state()? {
             State::Finished => Ok(folder),
+            State::Restoring => Err(Fault::HalfRestored(path.to_owned())),
             _ => Err(Fault::NotThere(path.to_owned())),
         }
     }
@@ -107,6 +130,11 @@ impl DataFolder {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// What was said when the server was made.
     pub(crate) fn config(&self) -> Result<Config, Fault> {
         Config::read_if_there(&self.file(CONFIG))
@@ -115,6 +143,58 @@ impl DataFolder {
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
         self.file(DATABASE)
+    }
+
+    /// Every file that makes this server, but for its database, by name: those for which `wanted` holds.
+    pub(crate) fn kept(
+        &self,
+        wanted: impl Fn(&Path) -> bool,
+    ) -> Result<Vec<(String, PathBuf)>, Fault> {
+        let failed = |error| Fault::file(&self.0, error);
+        let mut kept = Vec::new();
+        for entry in self.0.read_dir().map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let passing =
+                [DATABASE, storage::RESERVE, SNAPSHOT, UNFINISHED, RESTORING, ".", "lost+found"];
+            let passes = passing.iter().any(|passing| name.starts_with(passing));
+            if !passes && !name.ends_with(".new") && path.is_file() && wanted(&path) {
+                kept.push((name.to_owned(), path));
+            }
+        }
+        kept.sort();
+        Ok(kept)
+    }
+
+    /// A file for a copy of the database, which goes away with it. It is kept as close as the database.
+    pub(crate) fn snapshot_file(&self) -> Result<tempfile::NamedTempFile, Fault> {
+        // Whoever was killed over a backup could not clean up.
+        for name in self.0.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let left =
+                name.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SNAPSHOT));
+            let old =
+                || name.metadata().and_then(|metadata| metadata.modified()).ok()?.elapsed().ok();
+            if left && old().is_some_and(|age| age > SNAPSHOT_AGE_MAX) {
+                fs::remove_file(&name).map_err(|error| Fault::file(&name, error))?;
+            }
+        }
+        let file = tempfile::Builder::new().prefix(SNAPSHOT).tempfile_in(&self.0);
+        file.map_err(|error| Fault::file(&self.0, error))
+    }
+
+    /// What has been done to the server by its administrators.
+    pub(crate) fn audit(&self) -> Audit {
+        Audit::new(self.file(AUDIT))
+    }
+
+    /// The socket by which a running server is administered.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.file(CONTROL)
+    }
+
+    /// The right to work in the folder.
+    pub(crate) fn lock(&self) -> Result<Lock, Fault> {
+        lock(&self.0)
     }
 
     /// Reads every key.
@@ -149,6 +229,11 @@ impl DataFolder {
         self.write(LINK, format!("{link}\n").as_bytes())
     }
 
+    /// What clients know the server by.
+    pub(crate) fn pin(&self) -> Result<ServerPin, Fault> {
+        Ok(self.identity()?.pin().clone())
+    }
+
     fn identity(&self) -> Result<Identity, Fault> {
         let identity =
             Identity::from_bytes(&self.read(IDENTITY_KEY)?, &self.read(IDENTITY_CERTIFICATE)?);
@@ -168,7 +253,9 @@ impl DataFolder {
         let there = |name: &str| names.iter().any(|other| other == name);
         // Some file systems come with this folder at their root.
         let empty = names.iter().all(|name| name == "lost+found");
-        Ok(if there(UNFINISHED) {
+        Ok(if there(RESTORING) {
+            State::Restoring
+        } else if there(UNFINISHED) {
             State::Unfinished
         } else if empty {
             State::Empty
@@ -239,10 +326,76 @@ impl DataFolder {
     }
 }
 
+impl Restoring {
+    /// Whether a server can come back there: an empty folder, none, or what a crash left of another try.
+    pub(crate) fn is_possible(path: &Path) -> Result<(), Fault> {
+        match DataFolder(path.to_owned()).state()? {
+            State::Empty | State::Unfinished | State::Restoring => Ok(()),
+            State::Finished => Err(Fault::AlreadyThere(path.to_owned())),
+            State::Other => Err(Fault::NotEmpty(path.to_owned())),
+        }
+    }
+
+    /// Begins, from nothing.
+    pub(crate) fn begin(path: &Path) -> Result<Self, Fault> {
+        let made_folder = !path.exists();
+        make_folder(path)?;
+        let lock = lock(path)?;
+        Self::is_possible(path)?;
+        let folder = DataFolder(path.to_owned());
+        let restoring = Self { folder, made_folder, finished: false, _lock: lock };
+        let closed = Permissions::from_mode(0o700);
+        fs::set_permissions(path, closed).map_err(|error| Fault::file(path, error))?;
+        restoring.folder.write(RESTORING, b"")?;
+        restoring.clear()?;
+        Ok(restoring)
+    }
+
+    /// A new file of that name.
+    pub(crate) fn create(&self, name: &str) -> Result<(PathBuf, File), Fault> {
+        let path = self.folder.file(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        file.map(|file| (path.clone(), file)).map_err(|error| Fault::file(&path, error))
+    }
+
+    /// Makes sure that it is a server, and from now on it is one.
+    pub(crate) fn finish(mut self) -> Result<DataFolder, Fault> {
+        self.folder.secrets()?;
+        storage::check(&self.folder.database())?;
+        self.folder.remove(RESTORING)?;
+        self.finished = true;
+        Ok(DataFolder(self.folder.0.clone()))
+    }
+
+    fn clear(&self) -> Result<(), Fault> {
+        let failed = |error| Fault::file(&self.folder.0, error);
+        for entry in self.folder.0.read_dir().map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_file() && !path.ends_with(RESTORING) {
+                fs::remove_file(&path).map_err(|error| Fault::file(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // What cannot be removed now is removed by the next try.
+        if self.clear().and_then(|()| self.folder.remove(RESTORING)).is_ok() && self.made_folder {
+            let _ = fs::remove_dir(&self.folder.0);
+        }
+    }
+}
+
 /// What a folder holds.
 enum State {
     Empty,
     Unfinished,
+    Restoring,
     Finished,
     Other,
 }

@@ -9,7 +9,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::limits::LINK_HOST_CHARS_MAX;
+use crate::{
+    administration::{Answer, Refusal},
+    backup::BackupFault,
+    check::{Finding, State},
+    limits::LINK_HOST_CHARS_MAX,
+};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,25 @@ pub(crate) enum Fault {
     #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
     Host(String),
 
+    #[error("with the host {0} a link that carries an invite is longer than 100 letters")]
+    LinkTooLong(String),
+
+    // Administration.
+    #[error("{}", refused(*.0))]
+    Administration(Refusal),
+    #[error("the server in {} runs and does not answer its administrator", .0.display())]
+    NoControl(PathBuf),
+    #[error("no server answers at {0}")]
+    NoAnswer(SocketAddr),
+    #[error("the server at {0} is another one than that of the data folder")]
+    OtherServer(SocketAddr),
+    #[error("the server at {0} answers, but not as one that can let anybody in")]
+    Unwell(SocketAddr),
+    #[error("{} of {} checks failed", failed(.0), .0.len())]
+    Checks(Vec<Finding>),
+    #[error(transparent)]
+    Backup(#[from] BackupFault),
+
     // The data folder.
     #[error("there is already a server in {}; nothing was changed", .0.display())]
     AlreadyThere(PathBuf),
@@ -33,6 +57,8 @@ pub(crate) enum Fault {
     DamagedDatabase(PathBuf),
     #[error("{} is open to others (mode {mode:04o})", path.display())]
     Exposed { path: PathBuf, mode: u32 },
+    #[error("a server was coming back from a backup in {}, and was interrupted", .0.display())]
+    HalfRestored(PathBuf),
     #[error("another hitherd is at work in {}", .0.display())]
     InUse(PathBuf),
     #[error("{} is missing", .0.display())]
@@ -83,12 +109,32 @@ impl Fault {
         }
     }
 
+    /// Of an answer that does not fit what was asked.
+    pub(crate) const fn answer(answer: &Answer) -> Self {
+        match answer {
+            Answer::Refused(refusal) => Self::Administration(*refusal),
+            _ => Self::Administration(Refusal::Malformed),
+        }
+    }
+
     /// The code by which scripts tell faults apart.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Arguments(_) | Self::Config { .. } | Self::Host(_) | Self::Unreadable { .. } => {
-                "usage"
-            }
+            Self::Arguments(_)
+            | Self::Config { .. }
+            | Self::Host(_)
+            | Self::LinkTooLong(_)
+            | Self::Unreadable { .. } => "usage",
+            Self::Administration(refusal) => match refusal {
+                Refusal::Malformed => "internal",
+                Refusal::NotFound => "not_found",
+                Refusal::NotRunning => "server_unreachable",
+                Refusal::Unavailable | Refusal::Unaudited | Refusal::Unrecorded => "data_unusable",
+            },
+            Self::NoAnswer(_) | Self::NoControl(_) => "server_unreachable",
+            Self::OtherServer(_) => "server_identity_mismatch",
+            Self::Checks(_) | Self::Unwell(_) => "unhealthy",
+            Self::Backup(fault) => fault.code(),
             Self::AlreadyThere(_) => "refused",
             Self::NotThere(_) => "not_found",
             Self::DamagedKey(_)
@@ -96,6 +142,7 @@ impl Fault {
             | Self::DiskFull(_)
             | Self::Exposed { .. }
             | Self::File { .. }
+            | Self::HalfRestored(_)
             | Self::InUse(_)
             | Self::Missing(_)
             | Self::NewerDatabase { .. }
@@ -111,6 +158,8 @@ impl Fault {
     pub(crate) fn exit(&self) -> u8 {
         match self.code() {
             "usage" => 2,
+            "server_unreachable" | "server_identity_mismatch" => 3,
+            "auth_failed" => 4,
             "not_found" => 10,
             "refused" => 11,
             _ => 1,
@@ -123,12 +172,29 @@ impl Fault {
             Self::Arguments(_) => "see `hitherd help`".into(),
             Self::Config { .. } => "correct the file and try again".into(),
             Self::Host(_) => "name the host as clients reach it, as in chat.example.org".into(),
+            Self::LinkTooLong(_) => {
+                "set a shorter `host` in the configuration, or one with the port 4433".into()
+            }
+            Self::Administration(refusal) => match refusal {
+                Refusal::Malformed => "restart the server, so that it is of the same version".into(),
+                Refusal::NotFound => "list what there is with `hitherd user list` or `hitherd invite list`".into(),
+                Refusal::NotRunning => "start it with `hitherd run`".into(),
+                Refusal::Unavailable => "see the log of the server, make room on the disk, and try again".into(),
+                Refusal::Unaudited | Refusal::Unrecorded => "see that audit.log in the data folder can be written to".into(),
+            },
+            Self::Backup(fault) => fault.hint().into(),
+            Self::HalfRestored(_) => "run `hitherd restore` again, with the same backup".into(),
+            Self::NoAnswer(_) => "start it with `hitherd run`, or see its log".into(),
+            Self::OtherServer(_) => "see which one listens there, and end it".into(),
+            Self::Unwell(_) => "see its log; the disk may be full".into(),
+            Self::Checks(_) => "see to what failed, and check again".into(),
+            Self::NoControl(_) => "see its log; if it hangs, end it and try again".into(),
             Self::AlreadyThere(path) => {
                 format!("start it with `hitherd run --data {}`, or name another", path.display())
             }
             Self::DamagedKey(_) | Self::DamagedDatabase(_) | Self::Missing(_) => {
-                "put back the whole folder from a backup; do not make a new one, because without its \
-                 keys nobody can log in"
+                "move the folder away and bring it back with `hitherd restore FILE`; do not make a new \
+                 one, because without its keys nobody can log in"
                     .into()
             }
             Self::Exposed { path, .. } => format!("run `chmod 600 {}`", path.display()),
@@ -151,12 +217,31 @@ impl Fault {
 
     /// The line that stderr ends with when a machine reads it.
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "error": {
+        let mut error = json!({
             "code": self.code(),
             "exit": self.exit(),
             "message": self.to_string(),
             "hint": self.hint(),
-        }})
+        });
+        if let Self::Checks(findings) = self {
+            error["checks"] = json!(findings);
+        }
+        json!({ "error": error })
+    }
+}
+
+fn failed(findings: &[Finding]) -> usize {
+    findings.iter().filter(|finding| finding.state == State::Fail).count()
+}
+
+const fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Malformed => "the running server does not understand this command",
+        Refusal::NotFound => "there is no such user or invite",
+        Refusal::NotRunning => "no server runs there",
+        Refusal::Unavailable => "the database takes nothing now; nothing was changed",
+        Refusal::Unaudited => "the audit log cannot be written; nothing was changed",
+        Refusal::Unrecorded => "it is done, but the audit log could not be written",
     }
 }
 

@@ -91,12 +91,60 @@ pub(crate) const PREFIX_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
 /// How often counts that no longer matter are forgotten.
 pub(crate) const FORGET_PERIOD: Duration = Duration::from_secs(60);
 
+/// Accounts that one invite is good for: a school, and not whoever finds the link in a year.
+pub(crate) const INVITE_USES_MAX: u32 = 10_000;
+
+/// Accounts in one answer to an administrator, so that a million of them do not hold up the storage.
+pub(crate) const USERS_PAGE: u32 = 1000;
+
+/// Administrators at once: one at work, a script beside, and a monitor.
+pub(crate) const ADMINISTRATORS_MAX: usize = 16;
+
+/// A request of an administrator: a line with a name and a few numbers.
+pub(crate) const ACT_BYTES_MAX: u64 = 4096;
+
+/// How long an administrator's request may take to come, and its answer to be read.
+pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a command waits for a server that is just starting or stopping.
+pub(crate) const ADMINISTRATION_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a backup may take to pack its copy of the database. Copies that are older were left by one
+/// that was killed.
+pub(crate) const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a server that starts waits for a command that is at work in its folder.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a healthy server may take for a handshake or an answer.
+pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How far the clock may be behind the files that were written by it, in seconds.
+pub(crate) const CLOCK_SKEW_MAX: u32 = 300;
+
+/// Bytes free on the disk without which the server soon stands still.
+pub(crate) const DISK_MIN: u64 = 16 * 1024 * 1024;
+
+/// Bytes free on the disk that leave time to react.
+pub(crate) const DISK_ADVISED: u64 = 256 * 1024 * 1024;
+
+/// Bytes of the disk that are kept for logins when others have filled it. A login changes a few pages in
+/// place, so this is for the log that they go through, and for a tree that grows a little.
+pub(crate) const DISK_RESERVE: u64 = 512 * 1024;
+
+/// Bytes free below which the disk counts as full: more than one transaction needs.
+pub(crate) const DISK_MARGIN: u64 = 256 * 1024;
+
+/// Requests that become durable together while the disk is full, so that they fit into the reserve.
+pub(crate) const TIGHT_BATCH_MAX: usize = 8;
+
 /// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
 pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;
 
 const _: () = assert!(SIGNALS_MAX > 2 * CONTACTS_MAX);
 const _: () = assert!(SEND_WINDOW_BYTES < SERVER_FRAME_BYTES_MAX as u64);
+const _: () = assert!(DRAIN_TIMEOUT.as_secs() < ADMINISTRATION_PATIENCE.as_secs());
 const _: () = assert!(LAST_WORD_TIMEOUT.as_secs() < DRAIN_TIMEOUT.as_secs());
 
 const fn nonzero(value: u32) -> NonZeroU32 {

@@ -1,14 +1,24 @@
 //! `hitherd`, the server of hither: it introduces people and steps aside.
 
+mod administration;
 mod admission;
 mod attempts;
+mod audit;
+mod backup;
+mod check;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod connection;
+mod control;
 mod data;
+mod disk;
+mod duration;
 mod fault;
+mod health;
 mod limits;
+mod password;
 mod quic;
 mod router;
 mod serve;

@@ -112,6 +112,11 @@ impl Router {
         }
     }
 
+    /// Whether somebody speaks for `name`.
+    pub(crate) fn is_there(&self, name: &Name) -> bool {
+        self.shard(name).contains_key(name)
+    }
+
     fn shard(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Binding>> {
         // The remainder is below the number of shards, which fits every integer there is.
         let at = (self.hasher.hash_one(name) % self.shards.len() as u64) as usize;

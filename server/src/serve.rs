@@ -8,16 +8,18 @@ use hither_proto::{
     time::Time,
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
 use tracing::{debug, error, info};
 
 use crate::{
+    administration::{Administration, Running},
     admission::{Admission, Admitted, Verdict},
     config::{Config, Registration},
     connection::Connection,
+    control::Control,
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
@@ -31,7 +33,7 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) pin: ServerPin,
     pub(crate) settings: Settings,
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) tasks: Tasks,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
@@ -53,6 +55,9 @@ pub(crate) struct Server {
     admission: Admission,
     shared: Arc<Shared>,
     storage_thread: StorageThread,
+    control: Option<Control>,
+    /// Told when an administrator wants the server to end.
+    drain: Arc<Notify>,
 }
 
 impl Server {
@@ -69,11 +74,15 @@ impl Server {
         let listener = Listener::new(socket, identity.tls()?, reset)?;
         let listen = listener.local_address()?;
         info!(accounts, %listen, "open");
+        let (router, drain) = (Arc::new(Router::new()), Arc::new(Notify::new()));
+        let running = Running { listen, router: Arc::clone(&router), drain: Arc::clone(&drain) };
+        let administration = Administration::new(storage.clone(), data.audit(), Some(running));
+        let control = Control::listen(data, administration);
         let registration = config.registration.unwrap_or_default();
         let shared = Shared {
             pin: identity.pin().clone(),
             settings: Settings { registration_open: registration != Registration::Closed },
-            router: Router::new(),
+            router,
             tasks: Tasks::new(storage, registration, opaque, decoy),
             draining: watch::Sender::new(false),
             start: Instant::now(),
@@ -85,6 +94,8 @@ impl Server {
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
             storage_thread,
+            control,
+            drain,
         })
     }
 
@@ -101,6 +112,13 @@ impl Server {
     /// Serves until `stop`, then lets everybody finish.
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
+        let drain = Arc::clone(&self.drain);
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                () = drain.notified() => {}
+            }
+        };
         self.let_in(&mut connections, stop).await;
 
         info!(connections = connections.len(), "shutting down");
@@ -116,6 +134,9 @@ impl Server {
             connections.shutdown().await;
         }
         self.listener.close().await;
+        if let Some(control) = self.control {
+            control.close().await;
+        }
         // With the last way to it, the storage ends: everything it was asked to do is done by then.
         drop(self.shared);
         self.storage_thread.join();

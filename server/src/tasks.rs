@@ -11,7 +11,7 @@ use hither_proto::{
         rng::Rng,
         secret::Secret,
     },
-    directory::{Outcome, Task},
+    directory::{NewAccount, NewSession, Outcome, Task},
     identity::Entry,
     name::Name,
 };
@@ -68,9 +68,7 @@ impl Tasks {
                 self.start_login(name, ke1, context, address).await
             }
             Task::Lookup { name } => self.lookup(name).await,
-            Task::CreateAccount { .. } if self.registration != Registration::Open => {
-                Outcome::BadInvite
-            }
+            Task::CreateAccount { account, session } => self.create_account(account, session).await,
             task => self.storage.perform(task).await,
         }
     }
@@ -78,6 +76,16 @@ impl Tasks {
     /// Forgets attempts that no longer make a difference.
     pub(crate) fn forget(&self) {
         self.attempts.forget();
+    }
+
+    async fn create_account(&self, account: Box<NewAccount>, session: NewSession) -> Outcome {
+        let account = match self.registration {
+            // Where nobody needs an invite, none is looked at or spent.
+            Registration::Open => Box::new(NewAccount { invite: None, ..*account }),
+            Registration::Invite if account.invite.is_some() => account,
+            Registration::Invite | Registration::Closed => return Outcome::BadInvite,
+        };
+        self.storage.perform(Task::CreateAccount { account, session }).await
     }
 
     async fn answer_registration(
@@ -138,7 +146,7 @@ impl Tasks {
         self.compute(move || {
             let mut rng = Rng::from_seed(seed);
             let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
-            let record = credentials.as_ref().map(|known| &known.record);
+            let record = credentials.as_ref().and_then(|known| known.record.as_ref());
             let name = name.as_bytes();
             let (state, ke2) =
                 ServerLogin::start(&mut rng, &setup, name, &credential, record, &context, &ke1)?;

@@ -17,10 +17,10 @@ use rustls::{
 use zeroize::Zeroizing;
 
 /// What client and server agree to speak.
-const ALPN: &[u8] = b"hither/1";
+pub(crate) const ALPN: &[u8] = b"hither/1";
 
 /// The only name in the certificates. The same for every server, so that it says nothing about any.
-const NAME: &str = "hither";
+pub(crate) const NAME: &str = "hither";
 
 /// The long-lived identity of a server, to which its clients are pinned.
 pub(crate) struct Identity {
@@ -90,13 +90,14 @@ impl Identity {
 }
 
 /// One key exchange, hybrid: there is nothing to downgrade to.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
     Arc::new(provider)
 }
 
-fn pin(certificate: &CertificateDer<'_>) -> Result<ServerPin> {
+/// What clients know the server with this identity's certificate by.
+pub(crate) fn pin(certificate: &CertificateDer<'_>) -> Result<ServerPin> {
     let anchor = webpki::anchor_from_trusted_cert(certificate).context("reading a certificate")?;
     Ok(ServerPin::of_hash(&hash(&[&anchor.subject_public_key_info])))
 }

@@ -7,13 +7,17 @@
 )]
 
 mod account_life;
+mod administration;
 mod archive;
 mod away;
+mod backup;
+mod checks;
 mod clocks;
 mod contacts;
 mod conversation;
 mod crashes;
 mod damage;
+mod faults;
 mod hostile;
 mod keys;
 mod locking;

@@ -25,7 +25,9 @@ pub(crate) fn message(fault: &Fault) -> String {
         }
         Fault::Unavailable { .. } => "the server has no room for this now".into(),
         Fault::RateLimited { .. } => "too many attempts".into(),
-        Fault::RegistrationClosed => "this server takes no new accounts without an invite".into(),
+        Fault::RegistrationClosed => {
+            "this server takes no new accounts without a valid invite".into()
+        }
         Fault::NameTaken { name } => format!("the name {name} is taken on this server"),
         Fault::LoggedIn { account } => format!("this profile is logged in as {account}"),
         Fault::AuthRequired => "not logged in".into(),

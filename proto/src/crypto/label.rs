@@ -5,6 +5,8 @@
 pub enum Label {
     /// The key of an archive of messages, from its password.
     Archive,
+    /// The key of a server's backup, from its password.
+    Backup,
     /// The key that a decoy directory entry of an unknown name is derived from.
     Decoy,
     /// The OPAQUE credential identifier that stands in for that of an unknown name.
@@ -21,6 +23,8 @@ pub enum Label {
     IdentityAgree,
     /// The signature half of an identity, from its seed.
     IdentitySign,
+    /// The hash under which a server keeps an invite.
+    Invite,
     /// The first bytes of a dialler's QUIC packets, by which a door knows an invited guest.
     Knock,
     /// The OPAQUE context.
@@ -64,6 +68,7 @@ impl Label {
     pub const fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Archive => b"hither/1 archive",
+            Self::Backup => b"hither/1 backup",
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",
@@ -72,6 +77,7 @@ impl Label {
             Self::Fingerprint => b"hither/1 fingerprint",
             Self::IdentityAgree => b"hither/1 identity agree",
             Self::IdentitySign => b"hither/1 identity sign",
+            Self::Invite => b"hither/1 invite",
             Self::Knock => b"hither/1 knock",
             Self::Login => b"hither/1 login",
             Self::LogoutClient => b"hither/1 logout client",

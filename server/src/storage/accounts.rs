@@ -12,14 +12,14 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{devices, revision, row};
+use super::{administration, devices, invites, revision, row};
 
 /// What a login is answered from.
 pub(crate) struct Credentials {
     /// OPAQUE's credential identifier.
     pub(crate) credential: [u8; CREDENTIAL_BYTES],
-    /// OPAQUE's record.
-    pub(crate) record: [u8; RECORD_BYTES],
+    /// OPAQUE's record; `None` if nobody may log in with it.
+    pub(crate) record: Option<[u8; RECORD_BYTES]>,
     /// How many logins have succeeded.
     pub(crate) logins: u64,
 }
@@ -29,10 +29,16 @@ pub(super) fn count(database: &Connection) -> Result<u64> {
 }
 
 pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<Credentials>> {
-    let mut found = database
-        .prepare_cached("SELECT credential, record, logins FROM account WHERE name = ?1")?;
+    // Whoever is disabled or deleted keeps the credential identifier: with another one, the answer to
+    // one and the same question would change on the day it happened.
+    let mut found = database.prepare_cached(
+        "SELECT credential,
+                iif(EXISTS (SELECT 1 FROM disabled WHERE name = ?1), NULL, record), logins
+         FROM account WHERE name = ?1
+         UNION ALL SELECT credential, NULL, 0 FROM tombstone WHERE name = ?1",
+    )?;
     let read = |row: &rusqlite::Row<'_>| {
-        let (credential, record) = (row::bytes(row, 0)?, row::bytes(row, 1)?);
+        let (credential, record) = (row::bytes(row, 0)?, row::bytes_if_any(row, 1)?);
         Ok(Credentials { credential, record, logins: row::number(row, 2)? })
     };
     found.query_row([name.as_str()], read).optional()
@@ -56,15 +62,27 @@ pub(super) fn create(
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
-    let NewAccount { name, credential, record, vault, entry, invite: _ } = account;
+    let NewAccount { name, credential, record, vault, entry, invite } = account;
+    // Who has no invite does not learn which names are taken, either.
+    let invite = match invite.as_deref().map(|code| invites::find(database, code, now)) {
+        Some(found) => match found? {
+            Some(invite) => Some(invite),
+            None => return Ok(Outcome::BadInvite),
+        },
+        None => None,
+    };
     let created = database
         .prepare_cached(
             "INSERT INTO account (name, credential, record, vault, entry, created, logins)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0
+             WHERE NOT EXISTS (SELECT 1 FROM tombstone WHERE name = ?1) ON CONFLICT DO NOTHING",
         )?
         .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;
     if created == 0 {
         return Ok(Outcome::NameTaken);
+    }
+    if let Some(invite) = invite {
+        invites::spend(database, invite)?;
     }
     decline_all(database, name)?;
     devices::insert(database, name, session, now)?;
@@ -78,6 +96,10 @@ pub(super) fn open_session(
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
+    if administration::is_disabled(database, name)? {
+        // Since the password was asked for; the answer is that of a wrong one.
+        return Ok(Outcome::Resumable(None));
+    }
     let holds = database
         .prepare_cached(
             "UPDATE account SET logins = logins + 1 WHERE name = ?1 AND credential = ?2",
@@ -98,6 +120,9 @@ pub(super) fn change_password(
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
+    if administration::is_disabled(database, name)? {
+        return Ok(Outcome::Resumable(None));
+    }
     let NewPassword { credential, record, envelope } = password;
     let holds = database
         .prepare_cached(
@@ -274,7 +299,7 @@ mod tests {
         assert_eq!(account.vault, vault(1, b"sealed"));
         assert!(matches!(register(&database, "alice", 2), Outcome::NameTaken));
         let credentials = credentials(&database, &name("alice")).unwrap().unwrap();
-        assert_eq!(credentials.record, [1; RECORD_BYTES]);
+        assert_eq!(credentials.record, Some([1; RECORD_BYTES]));
         assert_eq!(credentials.credential, [101; CREDENTIAL_BYTES]);
         assert_eq!(resumable(&database, 1), Some(name("alice")));
         assert_eq!(resumable(&database, 2), None);

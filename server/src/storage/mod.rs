@@ -4,17 +4,19 @@
 //! answer.
 
 mod accounts;
+mod administration;
 mod contacts;
 mod devices;
+mod invites;
+mod reserve;
 mod row;
 mod schema;
 
-pub(crate) use self::accounts::Credentials;
+pub(crate) use self::{accounts::Credentials, administration::Ended};
 
 use std::{
     path::Path,
     thread::{self, JoinHandle},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -29,15 +31,21 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::{
+    clock::unix_seconds,
     fault::Fault,
-    limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX},
+    limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
 };
+use reserve::{Reserve, Tight};
 
 /// The way to the storage. It ends when the last of these is dropped.
 #[derive(Clone)]
 pub(crate) struct Storage {
     jobs: mpsc::Sender<Job>,
+    tight: Tight,
 }
+
+/// What the file is called that keeps room on the disk.
+pub(crate) const RESERVE: &str = "reserve";
 
 /// The thread that the storage runs on.
 pub(crate) struct StorageThread(JoinHandle<()>);
@@ -58,14 +66,33 @@ pub(crate) fn create(path: &Path) -> Result<(), Fault> {
     schema::create(path)
 }
 
+/// Makes sure that the database of a server can be worked with.
+pub(crate) fn check(path: &Path) -> Result<(), Fault> {
+    schema::open(path).map(drop)
+}
+
+/// Looks through the database of a server without changing it. Says of which version it is, and which one
+/// this program makes of it.
+pub(crate) fn examine(path: &Path) -> Result<(i64, i64), Fault> {
+    schema::examine(path)
+}
+
+/// Copies the database of a server, running or stopped, as it is at one moment.
+pub(crate) fn snapshot(path: &Path, to: &Path) -> Result<(), Fault> {
+    schema::snapshot(path, to)
+}
+
 impl Storage {
     /// Opens the database of a server.
     pub(crate) fn open(path: &Path) -> Result<(Self, StorageThread), Fault> {
+        let reserve = Reserve::new(path.with_file_name(RESERVE));
+        reserve.look();
         let database = schema::open(path)?;
+        let tight = reserve.tight();
         let (jobs, waiting) = mpsc::channel(STORAGE_QUEUE_MAX);
         let thread = thread::Builder::new().name("storage".to_owned());
-        let thread = thread.spawn(move || work(database, waiting)).context("starting a thread")?;
-        Ok((Self { jobs }, StorageThread(thread)))
+        let thread = thread.spawn(move || work(database, &reserve, waiting));
+        Ok((Self { jobs, tight }, StorageThread(thread.context("starting a thread")?)))
     }
 
     /// How many accounts there are.
@@ -93,12 +120,23 @@ impl Storage {
 
     /// Performs a task that is about what is stored.
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
-        let now = unix_seconds();
+        let (now, tight) = (unix_seconds(), self.tight.clone());
         let resumed = match &task {
             Task::ResumeSession { session, .. } => Some(*session),
             _ => None,
         };
-        let performed = self.run(move |database| perform(database, task, now)).await;
+        let grows = matches!(
+            task,
+            Task::CreateAccount { .. } | Task::PutVault { .. } | Task::SendNote { .. }
+        );
+        let performed = self.run(move |database| {
+            // What room there is belongs to those who have an account, and need none for a login.
+            if grows && tight.is_so() {
+                return Ok(Outcome::Unavailable);
+            }
+            perform(database, task, now)
+        });
+        let performed = performed.await;
         if let (Some(session), Ok(Outcome::Opened(_))) = (resumed, &performed) {
             self.see(session, now);
         }
@@ -184,10 +222,13 @@ fn revision(database: &Connection) -> Revision {
     Revision(database.total_changes())
 }
 
-fn work(database: Connection, mut waiting: mpsc::Receiver<Job>) {
+fn work(database: Connection, reserve: &Reserve, mut waiting: mpsc::Receiver<Job>) {
+    let tight = reserve.tight();
     while let Some(first) = waiting.blocking_recv() {
+        reserve.look();
+        let jobs_max = if tight.is_so() { TIGHT_BATCH_MAX } else { STORAGE_BATCH_MAX };
         let mut jobs = vec![first];
-        while jobs.len() < STORAGE_BATCH_MAX
+        while jobs.len() < jobs_max
             && let Ok(job) = waiting.try_recv()
         {
             jobs.push(job);
@@ -195,6 +236,11 @@ fn work(database: Connection, mut waiting: mpsc::Receiver<Job>) {
         match commit(&database, jobs) {
             Ok(answers) => answers.into_iter().for_each(|answer| answer.0()),
             Err(error) => complain(&error),
+        }
+        if tight.is_so()
+            && let Err(error) = database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        {
+            complain(&error);
         }
     }
     if let Err((_, error)) = database.close() {
@@ -236,12 +282,6 @@ fn complain(error: &rusqlite::Error) {
         ) => warn!("nothing can be stored now: {error}"),
         _ => error!("the database does not do what it should: {error}"),
     }
-}
-
-/// A label for people who look into the database; nothing is decided by it.
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
 //! The database file: how it is made, opened and refused.
 
 use std::{
+    ffi::c_int,
     fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
 use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
+
+/// How long a copy waits for somebody who keeps everybody else from the database.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
 
 /// "hith": marks the file as ours, for `file` and for whoever finds it.
 const APPLICATION_ID: i64 = 0x6869_7468;
@@ -18,7 +23,7 @@ const APPLICATION_ID: i64 = 0x6869_7468;
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version adds to the one before it. What was released is not changed any more.
-const MIGRATIONS: [&str; 2] = [ACCOUNTS, ACCOUNT_LIFE];
+const MIGRATIONS: [&str; 3] = [ACCOUNTS, ACCOUNT_LIFE, INVITES_AND_ABSENCE];
 
 /// Version 1.
 const ACCOUNTS: &str = "
@@ -56,7 +61,7 @@ const ACCOUNTS: &str = "
     ) STRICT;
 ";
 
-/// Version 2: passwords that change, sessions that are listed, recovery codes, and names that are given up.
+/// Version 2: passwords that change, sessions that are listed, and recovery codes.
 const ACCOUNT_LIFE: &str = "
     ALTER TABLE account ADD COLUMN envelope BLOB;
     ALTER TABLE session ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
@@ -69,10 +74,28 @@ const ACCOUNT_LIFE: &str = "
         envelope BLOB NOT NULL,
         created INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Version 3: who may not log in at present, which names are gone for ever, and who may come.
+const INVITES_AND_ABSENCE: &str = "
+    CREATE TABLE disabled (
+        name TEXT PRIMARY KEY,
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE tombstone (
         name TEXT PRIMARY KEY,
-        created INTEGER NOT NULL
+        credential BLOB NOT NULL,
+        since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE invite (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        hash BLOB NOT NULL UNIQUE,
+        created INTEGER NOT NULL,
+        expires INTEGER,
+        uses INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        revoked INTEGER NOT NULL
+    ) STRICT;
 ";
 
 /// Makes the database of a new server, durably.
@@ -89,18 +112,8 @@ pub(super) fn create(path: &Path) -> Result<(), Fault> {
 
 /// Opens the database of a server and makes sure that it can be worked with.
 pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
-    if !path.exists() {
-        return Err(Fault::Missing(path.to_owned()));
-    }
-    let database = connect(path).map_err(|error| fault(path, &error))?;
-    let found = versions(&database).map_err(|error| fault(path, &error))?;
-    let found = match found {
-        (APPLICATION_ID, found @ 1..=VERSION) => found,
-        (APPLICATION_ID, found) if found > VERSION => {
-            return Err(Fault::NewerDatabase { found, supported: VERSION });
-        }
-        _ => return Err(Fault::DamagedDatabase(path.to_owned())),
-    };
+    let database = there(path)?;
+    let before = version(&database, path)?;
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -109,8 +122,40 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     if checked != "ok" {
         return Err(Fault::DamagedDatabase(path.to_owned()));
     }
-    migrate(&database, found).map_err(|error| fault(path, &error))?;
+    migrate(&database, before).map_err(|error| fault(path, &error))?;
     Ok(database)
+}
+
+/// Looks through the database of a server, and says of which version it is and should be.
+pub(super) fn examine(path: &Path) -> Result<(i64, i64), Fault> {
+    let database = there(path)?;
+    let found = version(&database, path)?;
+    let checked = database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
+    let checked: String = checked.map_err(|error| fault(path, &error))?;
+    if checked == "ok" {
+        Ok((found, VERSION))
+    } else {
+        Err(Fault::DamagedDatabase(path.to_owned()))
+    }
+}
+
+/// Copies the database of a server into an empty file, while others may write to it, and makes sure that
+/// the copy is whole.
+pub(super) fn snapshot(path: &Path, to: &Path) -> Result<(), Fault> {
+    let source = there(path)?;
+    let copied = || -> rusqlite::Result<String> {
+        let mut copy = connect(to)?;
+        // All pages in one step, which sees one moment and holds up nobody who writes.
+        Backup::new(&source, &mut copy)?.run_to_completion(c_int::MAX, SNAPSHOT_PAUSE, None)?;
+        // One file, with no other beside it that belongs to it.
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
+        copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match copied() {
+        Ok(checked) if checked == "ok" => Ok(()),
+        Ok(_) => Err(Fault::DamagedDatabase(path.to_owned())),
+        Err(error) => Err(fault(path, &error)),
+    }
 }
 
 /// A database in memory, for tests of what is done with it.
@@ -127,6 +172,25 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(STORAGE_BUSY_TIMEOUT)?;
     Ok(database)
+}
+
+/// Connects to a database that is there.
+fn there(path: &Path) -> Result<Connection, Fault> {
+    if !path.exists() {
+        return Err(Fault::Missing(path.to_owned()));
+    }
+    connect(path).map_err(|error| fault(path, &error))
+}
+
+/// The version of the tables, if they are ours and known.
+fn version(database: &Connection, path: &Path) -> Result<i64, Fault> {
+    match versions(database).map_err(|error| fault(path, &error))? {
+        (APPLICATION_ID, found @ 1..=VERSION) => Ok(found),
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(Fault::NewerDatabase { found, supported: VERSION })
+        }
+        _ => Err(Fault::DamagedDatabase(path.to_owned())),
+    }
 }
 
 fn configure(database: &Connection) -> rusqlite::Result<()> {
@@ -223,7 +287,9 @@ mod tests {
         set(VERSION + 41);
         let bytes = fs::read(&path).unwrap();
         let fault = open(&path).unwrap_err();
-        assert!(matches!(fault, Fault::NewerDatabase { found: 43, supported: 2 }), "{fault}");
+        let (found, supported) = (VERSION + 41, VERSION);
+        let expected = Fault::NewerDatabase { found, supported };
+        assert_eq!(fault.to_string(), expected.to_string());
         assert!(fault.to_string().contains("newer"));
         assert_eq!(fs::read(&path).unwrap(), bytes);
         set(VERSION);

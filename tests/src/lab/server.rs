@@ -126,6 +126,33 @@ impl Server {
         format!("{}{now}", self.log)
     }
 
+    /// Runs an administrator's command with `--json` on its folder, whether it runs or not.
+    #[track_caller]
+    pub fn administers(&self, args: &[&str]) -> Outcome {
+        let mut all: Vec<OsString> = args.iter().map(OsString::from).collect();
+        all.extend(["--data".into(), self.data.clone().into(), "--json".into()]);
+        self.transcript.start("hitherd", &all, &[], None).wait()
+    }
+
+    /// From now on it has its data in another folder.
+    #[track_caller]
+    pub fn moves_to(&mut self, data: &Path) {
+        assert!(self.process.is_none(), "it still runs");
+        self.data = data.to_owned();
+    }
+
+    /// Tries to start, and returns how that ended.
+    #[track_caller]
+    pub fn tries_to_start(&self) -> Outcome {
+        self.administers(&["run", "--listen", &self.address.to_string()])
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn ends(&mut self) -> Outcome {
+        self.process.take().expect("it runs").wait()
+    }
+
     /// Opens its database. Nothing but tests does that, and only of a server that is not running.
     #[must_use]
     #[track_caller]

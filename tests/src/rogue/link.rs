@@ -49,7 +49,14 @@ impl Link {
     #[must_use]
     #[track_caller]
     pub fn through(server: &Server, address: SocketAddr) -> Self {
-        let pin = server.link().parse::<hither_proto::name::Link>().unwrap().pin;
+        Self::by(server.link(), address)
+    }
+
+    /// Connects to the server of a link, at an address.
+    #[must_use]
+    #[track_caller]
+    pub fn by(link: &str, address: SocketAddr) -> Self {
+        let pin = link.parse::<hither_proto::name::Link>().unwrap().pin;
         let connected = soon("the server lets us in", connect(address, &Dialect::default()));
         let (endpoint, connection) = connected.unwrap();
         let (send, receive) = soon("a stream", connection.open_bi()).unwrap();

@@ -47,6 +47,7 @@ const QUIC_FILES: &[&str] = &[
     "client/src/agent/net/peers.rs",
     "client/src/agent/net/server.rs",
     "client/src/agent/net/tls.rs",
+    "server/src/health.rs",
     "server/src/quic.rs",
 ];
 

@@ -1,6 +1,11 @@
-//! What each command does.
+//! `run` and `dev`: a server from its start to its end.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use hither_proto::name::Link;
@@ -10,38 +15,20 @@ use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{Command, Output},
+    cli::Output,
     config::Config,
-    data::DataFolder,
+    control,
+    data::{DataFolder, Lock},
     fault::Fault,
+    limits::LOCK_PATIENCE,
     serve::Server,
 };
 
-/// Does what was typed.
-pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
-    match command {
-        Command::Dev { listen } => dev(listen, output),
-        Command::Init { data, host, registration } => {
-            let config = Config { host, registration, ..Config::default() };
-            let folder = DataFolder::init(&data.folder, &config)?;
-            print_link(&folder.link()?, output)
-        }
-        Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
-        Command::Run { data, listen, config } => {
-            let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
-            let typed = Config { listen, ..Config::default() };
-            run(&data.folder, typed.over(named), output)
-        }
-    }
-}
+const LOCK_GLANCE: Duration = Duration::from_millis(20);
 
-fn print_link(link: &Link, output: Output) -> Result<(), Fault> {
-    output.print(&link.to_string(), json!({ "link": link.to_string() }))
-}
-
-fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
+pub(super) fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
-    let (data, _lock) = DataFolder::open_or_init(path, &Config::default())?;
+    let (data, _lock) = open(path)?;
     let config = config.over(data.config()?);
     serve(&data, &config, |listen, link| {
         if let Err(fault) = data.write_link(link) {
@@ -51,7 +38,23 @@ fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     })
 }
 
-fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
+/// Opens the folder, as soon as no administrator is at work in it.
+fn open(path: &Path) -> Result<(DataFolder, Lock), Fault> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match DataFolder::open_or_init(path, &Config::default()) {
+            Err(Fault::InUse(_))
+                if Instant::now() < deadline
+                    && control::status(&DataFolder::open(path)?).is_none() =>
+            {
+                std::thread::sleep(LOCK_GLANCE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+pub(super) fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
     let folder = tempfile::Builder::new().prefix("hitherd-dev-").tempdir();
     let folder = folder.map_err(|error| Fault::file(&std::env::temp_dir(), error))?;
     let config = Config { listen: Some(listen), ..Config::default() };

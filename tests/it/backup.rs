@@ -1,0 +1,171 @@
+//! Backups: a server comes back from one file, on an empty host, or nothing is changed.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use hither_tests::{
+    lab::{Lab, Outcome, Server},
+    search::{contains, entries_below, files_below},
+};
+
+#[test]
+fn everybody_logs_in_at_a_server_that_came_back_on_an_empty_host() {
+    let lab = Lab::new("backup and restore");
+    let mut server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    let identities = [&alice, &bob].map(|person| person.identity());
+    let link = server.link().to_owned();
+    server.administers(&["user", "disable", "nobody"]).fails(10, "not_found");
+
+    let file = lab.path("backup");
+    backs_up(&lab, &server, &file, "the password").done();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(&file).unwrap();
+    for secret in ["identity.key", "opaque.setup", "decoy.key"] {
+        let secret = fs::read(server.data().join(secret)).unwrap();
+        assert!(!contains(&bytes, &secret[..16]));
+    }
+    assert!(!contains(&bytes, b"alice") && !contains(&bytes, b"CREATE TABLE"));
+    backs_up(&lab, &server, &file, "the password").fails(11, "refused");
+    alice.delivers("bob", "the server goes on meanwhile");
+
+    server.dies();
+    let kept = names(server.data());
+    let old = server.data().to_owned();
+    server.moves_to(&lab.path("another-host/data"));
+    restores(&lab, &server, &file, "the password").done();
+    assert_eq!(names(server.data()), kept, "every file that makes the server");
+    for file in files_below(server.data()) {
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    fs::remove_dir_all(old).unwrap();
+    server.starts_again();
+    assert_eq!(server.link(), link);
+    for (person, identity) in [&alice, &bob].into_iter().zip(identities) {
+        let there = person.elsewhere();
+        there.logs_in(&server);
+        assert_eq!(there.identity(), identity);
+    }
+    let alice = alice.elsewhere();
+    alice.sees_online("bob");
+    alice.delivers("bob", "here we are");
+}
+
+#[test]
+fn what_cannot_be_restored_changes_nothing() {
+    let lab = Lab::new("bad restores");
+    let mut server = lab.server();
+    let file = lab.path("backup");
+    server.stops().shows();
+    backs_up(&lab, &server, &file, "the password").done();
+    let before = contents(server.data());
+    restores(&lab, &server, &file, "the password").fails(11, "refused");
+    assert!(contents(server.data()) == before, "a server is not overwritten");
+
+    let letters = lab.path("letters");
+    fs::create_dir(&letters).unwrap();
+    fs::write(letters.join("letter"), "dear").unwrap();
+    server.moves_to(&letters);
+    restores(&lab, &server, &file, "the password").fails(1, "data_unusable");
+    assert_eq!(fs::read_dir(&letters).unwrap().count(), 1);
+
+    let target = lab.path("target");
+    server.moves_to(&target);
+    let bytes = fs::read(&file).unwrap();
+    let bad = lab.path("bad");
+    let refused = |bytes: &[u8], password: &str, exit: i32, code: &str| {
+        fs::write(&bad, bytes).unwrap();
+        let error = restores(&lab, &server, &bad, password).fails(exit, code);
+        assert!(!target.exists(), "{error}");
+    };
+    refused(&bytes, "another password", 4, "auth_failed");
+    refused(&bytes[..bytes.len() - 1], "the password", 11, "refused");
+    refused(&bytes[..bytes.len() / 2], "the password", 11, "refused");
+    refused(b"a letter to somebody", "the password", 11, "refused");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 1;
+    refused(&damaged, "the password", 11, "refused");
+
+    // Killed in the middle: no server is begun with other keys in its place.
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("restoring"), "").unwrap();
+    fs::write(target.join("identity.key"), "half").unwrap();
+    let error = server.tries_to_start().fails(1, "data_unusable");
+    assert!(error["hint"].as_str().unwrap().contains("hitherd restore"), "{error}");
+    restores(&lab, &server, &file, "the password").done();
+    server.starts_again();
+}
+
+#[test]
+fn a_damaged_database_is_not_served_and_comes_back_from_a_backup() {
+    let lab = Lab::new("damaged database");
+    let mut server = lab.server();
+    let [alice] = lab.people(&server, ["alice"]);
+    let file = lab.path("backup");
+    backs_up(&lab, &server, &file, "the password").done();
+    server.stops().shows();
+    let database = server.data().join("hitherd.db");
+    let mut bytes = fs::read(&database).unwrap();
+    // The page with the account, whose name stands there in clear.
+    let at =
+        (4096..bytes.len()).step_by(4096).find(|at| contains(&bytes[*at..at + 4096], b"alice"));
+    let at = at.expect("a page with an account");
+    bytes[at..at + 64].fill(0x55);
+    fs::write(&database, bytes).unwrap();
+
+    let error = server.tries_to_start().fails(1, "data_unusable");
+    assert!(error["hint"].as_str().unwrap().contains("hitherd restore"), "{error}");
+    backs_up(&lab, &server, &lab.path("useless"), "the password").fails(1, "data_unusable");
+    assert!(!lab.path("useless").exists(), "what is damaged is no backup");
+    fs::rename(server.data(), lab.path("damaged")).unwrap();
+    restores(&lab, &server, &file, "the password").done();
+    server.starts_again();
+    let there = alice.elsewhere();
+    there.logs_in(&server);
+}
+
+fn backs_up(lab: &Lab, server: &Server, file: &Path, password: &str) -> Outcome {
+    with_password(lab, server, "backup", file, password)
+}
+
+fn restores(lab: &Lab, server: &Server, file: &Path, password: &str) -> Outcome {
+    with_password(lab, server, "restore", file, password)
+}
+
+fn with_password(
+    lab: &Lab,
+    server: &Server,
+    command: &str,
+    file: &Path,
+    password: &str,
+) -> Outcome {
+    let secret = lab.path("backup.password");
+    fs::write(&secret, format!("{password}\n")).unwrap();
+    let args = [command, as_text(file), "--password-file", as_text(&secret)];
+    server.administers(&args)
+}
+
+/// What makes a server, by name: not what is there only while it runs.
+fn names(folder: &Path) -> Vec<OsString> {
+    let names = entries_below(folder).into_iter().map(|path| path.file_name().unwrap().to_owned());
+    let passing = ["control", "hitherd.db-wal", "hitherd.db-shm", "reserve"];
+    names.filter(|name| passing.iter().all(|passing| name != passing)).collect()
+}
+
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut contents: BTreeMap<_, _> = files_below(folder)
+        .into_iter()
+        .map(|file| (file.clone(), fs::read(file).unwrap()))
+        .collect();
+    contents.retain(|file, _| !file.ends_with("audit.log"));
+    contents
+}
+
+fn as_text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
