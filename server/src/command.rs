@@ -43,11 +43,12 @@ fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
     let (data, _lock) = DataFolder::open_or_init(path, &Config::default())?;
     let config = config.over(data.config()?);
-    serve(&data, &config, |listen, link| {
+    serve(&data, &config, |server| {
+        let (listen, link) = (server.listen(), server.link());
         if let Err(fault) = data.write_link(link) {
             warn!("`hitherd link` may show an old link: {fault}");
         }
-        announce(listen, link, &format!("hitherd listens on {listen}\n{link}"), output)
+        announce(server, &format!("hitherd listens on {listen}\n{link}"), output)
     })
 }
 
@@ -57,7 +58,8 @@ fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
     let config = Config { listen: Some(listen), ..Config::default() };
     let data = DataFolder::init(folder.path(), &config)?;
     let place = folder.path().display().to_string();
-    serve(&data, &config, |listen, link| {
+    serve(&data, &config, |server| {
+        let (listen, link) = (server.listen(), server.link());
         let text = format!(
             "server   {listen}   (data in {place}, removed at exit)\n\
              link     {link}\n\
@@ -65,28 +67,32 @@ fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
              \x20 hither -p alice register alice --server '{link}'\n\
              \x20 hither -p bob register bob --server '{link}'"
         );
-        announce(listen, link, &text, output)
+        announce(server, &text, output)
     })?;
     folder.close().map_err(|error| Fault::file(Path::new(&place), error))
 }
 
-fn announce(listen: SocketAddr, link: &Link, text: &str, output: Output) -> Result<(), Fault> {
-    let (listen, link) = (listen.to_string(), link.to_string());
-    output.print(text, json!({ "event": "ready", "listen": listen, "link": link }))
+fn announce(server: &Server, text: &str, output: Output) -> Result<(), Fault> {
+    let (listen, link) = (server.listen().to_string(), server.link().to_string());
+    let mut ready = json!({ "event": "ready", "listen": listen, "link": link });
+    if let Some(metrics) = server.metrics() {
+        ready["metrics"] = metrics.to_string().into();
+    }
+    output.print(text, ready)
 }
 
 /// Runs a server until it is asked to stop. `ready` is called when it accepts connections.
 fn serve(
     data: &DataFolder,
     config: &Config,
-    ready: impl FnOnce(SocketAddr, &Link) -> Result<(), Fault>,
+    ready: impl FnOnce(&Server) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     log(config)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let stop = Stop::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
-        ready(server.listen(), server.link())?;
+        ready(&server)?;
         server.run(stop.asked()).await;
         Ok(())
     })

@@ -30,7 +30,15 @@ pub(crate) struct Config {
     /// What to log, as `tracing-subscriber` reads it: `info`, or `warn,hitherd=debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// Where monitors on this machine are answered: `/metrics`, `/livez` and `/readyz`. Nowhere by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<Loopback>,
 }
+
+/// An address that only this machine itself reaches.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(into = "SocketAddr", try_from = "String")]
+pub(crate) struct Loopback(SocketAddr);
 
 /// Who may register.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
@@ -105,6 +113,7 @@ impl Config {
             registration: self.registration.or(other.registration),
             retry: self.retry.or(other.retry),
             log: self.log.or(other.log),
+            metrics: self.metrics.or(other.metrics),
         }
     }
 
@@ -123,6 +132,21 @@ impl Config {
         };
         let server = Host { host, port: port.unwrap_or_else(|| listen.port()) };
         Link { server, invite: None, pin: pin.clone() }
+    }
+}
+
+impl TryFrom<String> for Loopback {
+    type Error = Fault;
+
+    fn try_from(text: String) -> Result<Self, Fault> {
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        address.map(Self).ok_or(Fault::NotLoopback(text))
+    }
+}
+
+impl From<Loopback> for SocketAddr {
+    fn from(Loopback(address): Loopback) -> Self {
+        address
     }
 }
 
@@ -187,6 +211,7 @@ mod tests {
             registration: Some(Registration::Closed),
             retry: Some(Retry::Always),
             log: Some("debug".to_owned()),
+            metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
         };
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));
         assert_eq!(read(&Config::default().to_file().unwrap()), Ok(Config::default()));
@@ -200,6 +225,8 @@ mod tests {
             ("registration = \"maybe\"", 1, "registration"),
             ("host = \"chat example\"", 1, "host"),
             ("retry = 1", 1, "retry"),
+            ("metrics = \"0.0.0.0:9464\"", 1, "metrics"),
+            ("metrics = \"127.0.0.1\"", 1, "metrics"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(&format!("line {line}, {key}: ")), "{error}");

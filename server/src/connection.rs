@@ -13,6 +13,7 @@ use tracing::trace;
 
 use crate::{
     data::random,
+    metrics::{Limit, Step, Tally},
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
@@ -27,6 +28,7 @@ pub(crate) struct Connection {
     from: IpAddr,
     address: Address,
     inbox: Inbox,
+    tally: Tally,
     /// Nothing can be sent any more.
     gone: bool,
 }
@@ -44,7 +46,9 @@ impl Connection {
         let rng = Rng::from_seed(random()?);
         let session = Session::new(shared.now(), shared.settings, channel, observed, rng);
         let (address, inbox) = inbox();
-        Ok(Self { shared, quic, session, id, from: observed.ip(), address, inbox, gone: false })
+        let tally = Tally::new(&shared.metrics);
+        let from = observed.ip();
+        Ok(Self { shared, quic, session, id, from, address, inbox, tally, gone: false })
     }
 
     /// Goes on until the session has ended.
@@ -83,7 +87,7 @@ impl Connection {
             },
             signal = self.inbox.next() => match signal {
                 Some(signal) => self.handle(Input::Signal(signal)),
-                None => self.gone = true,
+                None => self.overrun(),
             },
             () = timeout => self.handle(Input::Timeout),
             () = draining => match self.session.name() {
@@ -104,12 +108,16 @@ impl Connection {
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
+                    let step = Step::of(&task);
                     let outcome = self.shared.tasks.perform(task, self.from).await;
+                    self.tally.performed(step, &outcome);
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
+                    self.tally.routes(&signal);
                     let returned = self.shared.router.route(name, signal);
                     if let Some(Signal::Ask { attempt, .. }) = returned.as_deref() {
+                        self.tally.found_nobody();
                         self.handle(Input::Unrouted(*attempt));
                     }
                 }
@@ -130,9 +138,18 @@ impl Connection {
         }
         let sent = tokio::select! {
             sent = self.quic.send(body) => sent,
-            () = self.inbox.overrun() => Err(Gone),
+            () = self.inbox.overrun() => {
+                self.overrun();
+                return;
+            }
         };
         self.gone = sent.is_err();
+    }
+
+    /// The client does not keep up with what others say to it.
+    fn overrun(&mut self) {
+        self.shared.metrics.limit_hit(Limit::Signals);
+        self.gone = true;
     }
 
     fn handle(&mut self, input: Input<'_>) {

@@ -54,6 +54,10 @@ pub(crate) enum Fault {
     File { path: PathBuf, error: io::Error },
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot answer monitors on {address}: {error}")]
+    Monitor { address: SocketAddr, error: io::Error },
+    #[error("{0} is not an address and a port of this machine itself")]
+    NotLoopback(String),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
     #[error("another program already uses UDP port {} of {}", .0.port(), .0.ip())]
@@ -86,9 +90,11 @@ impl Fault {
     /// The code by which scripts tell faults apart.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Arguments(_) | Self::Config { .. } | Self::Host(_) | Self::Unreadable { .. } => {
-                "usage"
-            }
+            Self::Arguments(_)
+            | Self::Config { .. }
+            | Self::Host(_)
+            | Self::NotLoopback(_)
+            | Self::Unreadable { .. } => "usage",
             Self::AlreadyThere(_) => "refused",
             Self::NotThere(_) => "not_found",
             Self::DamagedKey(_)
@@ -101,7 +107,7 @@ impl Fault {
             | Self::NewerDatabase { .. }
             | Self::NotEmpty(_)
             | Self::ReadOnly(_) => "data_unusable",
-            Self::Listen { .. } | Self::PortInUse(_) => "listen_failed",
+            Self::Listen { .. } | Self::Monitor { .. } | Self::PortInUse(_) => "listen_failed",
             Self::Output(_) => "output_failed",
             Self::Internal(_) => "internal",
         }
@@ -142,6 +148,8 @@ impl Fault {
             }
             Self::DiskFull(_) => "make room and try again".into(),
             Self::File { .. } | Self::Output(_) | Self::Unreadable { .. } => "see to it and try again".into(),
+            Self::Monitor { .. } => "name another port with `metrics` in the configuration".into(),
+            Self::NotLoopback(_) => "name one such as 127.0.0.1:9464".into(),
             Self::Listen { .. } => "name another address with --listen".into(),
             Self::PortInUse(_) => "stop it, or name another port with --listen".into(),
             Self::ReadOnly(_) => "make it writable for this user, or name another folder".into(),

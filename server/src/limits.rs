@@ -87,6 +87,19 @@ pub(crate) const PREFIX_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
 /// How often counts that no longer matter are forgotten.
 pub(crate) const FORGET_PERIOD: Duration = Duration::from_secs(60);
 
+/// Connections to the monitoring port at once. There is one monitor as a rule, and it asks now and then.
+pub(crate) const HTTP_CONNECTIONS_MAX: usize = 8;
+
+/// A request to the monitoring port: a line, and the headers that browsers and monitors add.
+pub(crate) const HTTP_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a request to the monitoring port may take to come and to be answered.
+pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the storage may take to answer before the server is not ready: longer than a flush of a bad
+/// disk, shorter than any monitor waits.
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
 pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;

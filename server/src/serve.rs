@@ -1,6 +1,10 @@
 //! A running server: lets callers in, and when it is asked to stop, lets everybody finish.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use hither_proto::{
     directory::Settings,
@@ -21,6 +25,8 @@ use crate::{
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
+    metrics::{Limit, Metrics},
+    monitor::Monitor,
     quic::{Caller, Listener, ResetKey, bind},
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
@@ -33,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) router: Router,
     pub(crate) tasks: Tasks,
+    pub(crate) metrics: Arc<Metrics>,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
     start: Instant,
@@ -50,6 +57,7 @@ pub(crate) struct Server {
     listener: Listener,
     listen: SocketAddr,
     link: Link,
+    monitor: Option<Monitor>,
     admission: Admission,
     shared: Arc<Shared>,
     storage_thread: StorageThread,
@@ -68,13 +76,19 @@ impl Server {
         let reset = ResetKey::new(&decoy);
         let listener = Listener::new(socket, identity.tls()?, reset)?;
         let listen = listener.local_address()?;
+        let monitor = match config.metrics {
+            Some(address) => Some(Monitor::bind(address.into(), data.database()).await?),
+            None => None,
+        };
         info!(accounts, %listen, "open");
+        let metrics = Arc::new(Metrics::new(SystemTime::now()));
         let registration = config.registration.unwrap_or_default();
         let shared = Shared {
             pin: identity.pin().clone(),
             settings: Settings { registration_open: registration != Registration::Closed },
             router: Router::new(),
-            tasks: Tasks::new(storage, registration, opaque, decoy),
+            tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
+            metrics,
             draining: watch::Sender::new(false),
             start: Instant::now(),
         };
@@ -82,6 +96,7 @@ impl Server {
             listener,
             listen,
             link: config.link(listen, identity.pin()),
+            monitor,
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
             storage_thread,
@@ -98,9 +113,16 @@ impl Server {
         &self.link
     }
 
+    /// Where monitors are answered, if anywhere.
+    pub(crate) fn metrics(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().and_then(Monitor::address)
+    }
+
     /// Serves until `stop`, then lets everybody finish.
-    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
+        let shared = Arc::clone(&self.shared);
+        let monitor = self.monitor.take().map(|monitor| monitor.spawn(shared));
         self.let_in(&mut connections, stop).await;
 
         info!(connections = connections.len(), "shutting down");
@@ -116,6 +138,9 @@ impl Server {
             connections.shutdown().await;
         }
         self.listener.close().await;
+        if let Some(monitor) = monitor {
+            monitor.stop().await;
+        }
         // With the last way to it, the storage ends: everything it was asked to do is done by then.
         drop(self.shared);
         self.storage_thread.join();
@@ -137,8 +162,14 @@ impl Server {
                             let id = ConnectionId(callers);
                             connections.spawn(converse(shared, caller, admitted, id));
                         }
-                        Verdict::Retry => caller.retry(),
-                        Verdict::Refuse => caller.refuse(),
+                        Verdict::Retry => {
+                            self.shared.metrics.retry_sent();
+                            caller.retry();
+                        }
+                        Verdict::Refuse => {
+                            self.shared.metrics.limit_hit(Limit::Connections);
+                            caller.refuse();
+                        }
                     }
                 }
                 Some(ended) = connections.join_next() => report(ended),
@@ -151,7 +182,9 @@ impl Server {
 /// From a caller's first packet to its last.
 async fn converse(shared: Arc<Shared>, caller: Caller, mut admitted: Admitted, id: ConnectionId) {
     // Most of those who do not get through the handshake are no clients of ours.
+    let handshake = shared.metrics.handshake();
     let Ok(quic) = caller.connect().await else { return };
+    handshake.completed();
     admitted.connected();
     match Connection::new(shared, quic, id) {
         Ok(connection) => connection.run().await,

@@ -22,6 +22,7 @@ use crate::{
     attempts::{Attempts, TooMany},
     config::Registration,
     data::random,
+    metrics::Metrics,
     storage::{Storage, Unavailable},
 };
 
@@ -34,6 +35,7 @@ pub(crate) struct Tasks {
     decoy: Secret<32>,
     /// One permit a core: more public-key work at once would only take turns.
     cores: Semaphore,
+    metrics: Arc<Metrics>,
 }
 
 impl Tasks {
@@ -43,6 +45,7 @@ impl Tasks {
         registration: Registration,
         opaque: ServerSetup,
         decoy: Secret<32>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let cores = thread::available_parallelism().map_or(1, Into::into);
         Self {
@@ -52,7 +55,13 @@ impl Tasks {
             opaque: Arc::new(opaque),
             decoy,
             cores: Semaphore::new(cores),
+            metrics,
         }
+    }
+
+    /// What is asked of the disk.
+    pub(crate) const fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Performs a task for a client at `address`.
@@ -144,6 +153,7 @@ impl Tasks {
         &self,
         work: impl FnOnce() -> Result<Outcome, OpaqueFailed> + Send + 'static,
     ) -> Outcome {
+        let _counted = self.metrics.computing();
         let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome.unwrap_or(Outcome::Malformed),

@@ -12,8 +12,9 @@ pub(crate) use self::accounts::Credentials;
 
 use std::{
     path::Path,
+    sync::Arc,
     thread::{self, JoinHandle},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -29,12 +30,14 @@ use tracing::{error, warn};
 use crate::{
     fault::Fault,
     limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX},
+    metrics::Durations,
 };
 
 /// The way to the storage. It ends when the last of these is dropped.
 #[derive(Clone)]
 pub(crate) struct Storage {
     jobs: mpsc::Sender<Job>,
+    durations: Arc<Durations>,
 }
 
 /// The thread that the storage runs on.
@@ -63,7 +66,22 @@ impl Storage {
         let (jobs, waiting) = mpsc::channel(STORAGE_QUEUE_MAX);
         let thread = thread::Builder::new().name("storage".to_owned());
         let thread = thread.spawn(move || work(database, waiting)).context("starting a thread")?;
-        Ok((Self { jobs }, StorageThread(thread)))
+        Ok((Self { jobs, durations: Arc::default() }, StorageThread(thread)))
+    }
+
+    /// Whether the database can be read.
+    pub(crate) async fn responds(&self) -> Result<(), Unavailable> {
+        self.run(|database| database.query_row("PRAGMA user_version", [], |_| Ok(()))).await
+    }
+
+    /// How many requests wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
+    /// How long requests have taken, waiting included.
+    pub(crate) fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// How many accounts there are.
@@ -92,6 +110,7 @@ impl Storage {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
+        let asked = Instant::now();
         let (tell, told) = oneshot::channel();
         let job = Job(Box::new(move |database| {
             let answer = ask(database)?;
@@ -100,7 +119,9 @@ impl Storage {
         }));
         self.jobs.send(job).await.map_err(|_| Unavailable)?;
         // An answer that is not told is one that did not become true.
-        told.await.map_err(|_| Unavailable)
+        let answer = told.await.map_err(|_| Unavailable);
+        self.durations.add(asked.elapsed());
+        answer
     }
 }
 
