@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use serde_json::Value;
 
 use crate::{
-    config::{PublicHost, Registration},
+    config::{LogFormat, PublicHost, Registration},
     fault::Fault,
 };
 
@@ -61,6 +61,9 @@ pub(crate) enum Command {
         /// What holds before the configuration in the data folder.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// In which form to log.
+        #[arg(long, value_name = "FORM")]
+        log_format: Option<LogFormat>,
     },
 }
 
@@ -174,6 +177,7 @@ mod tests {
             "hitherd fly",
             "hitherd dev --listen here",
             "hitherd dev --listen 0.0.0.0:0",
+            "hitherd run --data d --log-format xml",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
         ] {

@@ -7,13 +7,13 @@ use hither_proto::name::Link;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{Command, Output},
     config::Config,
     data::DataFolder,
     fault::Fault,
+    logging::Logging,
     serve::Server,
 };
 
@@ -27,9 +27,9 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
             print_link(&folder.link()?, output)
         }
         Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
-        Command::Run { data, listen, config } => {
+        Command::Run { data, listen, config, log_format } => {
             let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
-            let typed = Config { listen, ..Config::default() };
+            let typed = Config { listen, log_format, ..Config::default() };
             run(&data.folder, typed.over(named), output)
         }
     }
@@ -87,7 +87,7 @@ fn serve(
     config: &Config,
     ready: impl FnOnce(&Server) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    log(config)?;
+    Logging::start(config)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
         let stop = Stop::listen().context("listening for signals")?;
@@ -96,19 +96,6 @@ fn serve(
         server.run(stop.asked()).await;
         Ok(())
     })
-}
-
-/// Starts the log: what `RUST_LOG` says, else the configuration, else what happens to the server itself.
-fn log(config: &Config) -> Result<(), Fault> {
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(filter) if !filter.is_empty() => filter,
-        _ => config.log.clone().unwrap_or_else(|| "info".to_owned()),
-    };
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|error| Fault::Arguments(format!("cannot log `{filter}`: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = log.with_ansi(false).try_init();
-    started.map_err(|error| Fault::Internal(anyhow::anyhow!("starting the log: {error}")))
 }
 
 /// The signals that ask a server to stop.

@@ -30,9 +30,37 @@ pub(crate) struct Config {
     /// What to log, as `tracing-subscriber` reads it: `info`, or `warn,hitherd=debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// In which form to log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// How much of an address may stand in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_addresses: Option<LogAddresses>,
     /// Where monitors on this machine are answered: `/metrics`, `/livez` and `/readyz`. Nowhere by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<Loopback>,
+}
+
+/// In which form to log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One object a line, for machines.
+    Json,
+}
+
+/// How much of an address may stand in the log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogAddresses {
+    /// The network alone, which many people share: 24 bits of IPv4, 48 of IPv6.
+    #[default]
+    Truncated,
+    /// All of it.
+    Full,
 }
 
 /// An address that only this machine itself reaches.
@@ -113,6 +141,8 @@ impl Config {
             registration: self.registration.or(other.registration),
             retry: self.retry.or(other.retry),
             log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+            log_addresses: self.log_addresses.or(other.log_addresses),
             metrics: self.metrics.or(other.metrics),
         }
     }
@@ -211,6 +241,8 @@ mod tests {
             registration: Some(Registration::Closed),
             retry: Some(Retry::Always),
             log: Some("debug".to_owned()),
+            log_format: Some(LogFormat::Json),
+            log_addresses: Some(LogAddresses::Full),
             metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
         };
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));

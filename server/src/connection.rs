@@ -5,11 +5,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use hither_proto::{
     crypto::rng::Rng,
-    directory::{Input, Output, Session, Signal},
+    directory::{Input, Outcome, Output, Session, Signal, Task},
     login::Channel,
 };
 use tokio::time::sleep;
-use tracing::trace;
+use tracing::{debug, trace};
 
 use crate::{
     data::random,
@@ -103,14 +103,17 @@ impl Connection {
             match output {
                 Output::Bind { name, session, revision } => {
                     let (connection, address) = (self.id, self.address.clone());
+                    debug!(
+                        connection = connection.0,
+                        user = %self.shared.pseudonyms.user(&name),
+                        "speaks for"
+                    );
                     let newcomer = Binding { connection, session, revision, address };
                     self.shared.router.bind(name, newcomer);
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
-                    let step = Step::of(&task);
-                    let outcome = self.shared.tasks.perform(task, self.from).await;
-                    self.tally.performed(step, &outcome);
+                    let outcome = self.perform(task).await;
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
@@ -123,12 +126,37 @@ impl Connection {
                 }
                 Output::Send(body) => self.send(&body).await,
                 Output::Unbind(name) => {
+                    debug!(
+                        connection = self.id.0,
+                        user = %self.shared.pseudonyms.user(&name),
+                        "has gone"
+                    );
                     let was_ours = self.shared.router.unbind(&name, self.id);
                     self.handle(Input::Unbound { was_ours });
                 }
             }
         }
         true
+    }
+
+    async fn perform(&mut self, task: Task) -> Outcome {
+        let (connection, step) = (self.id.0, Step::of(&task));
+        if let Task::StartLogin { name, .. } = &task {
+            let pseudonyms = &self.shared.pseudonyms;
+            debug!(
+                connection,
+                user = %pseudonyms.user(name),
+                from = %pseudonyms.address(self.from),
+                "would like to log in"
+            );
+        }
+        let outcome = self.shared.tasks.perform(task, self.from).await;
+        self.tally.performed(step, &outcome);
+        if let Outcome::Limited { .. } = outcome {
+            let from = self.shared.pseudonyms.address(self.from);
+            debug!(connection, %from, ?step, "too many attempts");
+        }
+        outcome
     }
 
     /// Sends a frame. A client that does not read ends its connection, and holds nobody else up.

@@ -27,6 +27,7 @@ use crate::{
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
     metrics::{Limit, Metrics},
     monitor::Monitor,
+    pseudonym::Pseudonyms,
     quic::{Caller, Listener, ResetKey, bind},
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pseudonyms: Pseudonyms,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
     start: Instant,
@@ -83,12 +85,14 @@ impl Server {
         info!(accounts, %listen, "open");
         let metrics = Arc::new(Metrics::new(SystemTime::now()));
         let registration = config.registration.unwrap_or_default();
+        let pseudonyms = Pseudonyms::new(&decoy, config.log_addresses.unwrap_or_default());
         let shared = Shared {
             pin: identity.pin().clone(),
             settings: Settings { registration_open: registration != Registration::Closed },
             router: Router::new(),
             tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
             metrics,
+            pseudonyms,
             draining: watch::Sender::new(false),
             start: Instant::now(),
         };

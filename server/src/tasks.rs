@@ -16,7 +16,7 @@ use hither_proto::{
     name::Name,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use tracing::{debug, error};
+use tracing::error;
 
 use crate::{
     attempts::{Attempts, TooMany},
@@ -166,6 +166,5 @@ impl Tasks {
 }
 
 fn limited(TooMany(wait): TooMany) -> Outcome {
-    debug!("too many attempts");
     Outcome::Limited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
 }

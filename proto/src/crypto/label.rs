@@ -19,6 +19,8 @@ pub enum Label {
     IdentitySign,
     /// The first bytes of a dialler's QUIC packets, by which a door knows an invited guest.
     Knock,
+    /// The key by which a server calls people by other names in its log.
+    LogName,
     /// The OPAQUE context.
     Login,
     /// The client's half of the logout exchange.
@@ -67,6 +69,7 @@ impl Label {
             Self::IdentityAgree => b"hither/1 identity agree",
             Self::IdentitySign => b"hither/1 identity sign",
             Self::Knock => b"hither/1 knock",
+            Self::LogName => b"hither/1 log name",
             Self::Login => b"hither/1 login",
             Self::LogoutClient => b"hither/1 logout client",
             Self::LogoutServer => b"hither/1 logout server",
