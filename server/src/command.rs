@@ -1,6 +1,6 @@
 //! What each command does.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{io, net::SocketAddr, path::Path, time::SystemTime};
 
 use anyhow::Context;
 use hither_proto::name::Link;
@@ -28,9 +28,8 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
         }
         Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
         Command::Run { data, listen, config, log_format } => {
-            let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
             let typed = Config { listen, log_format, ..Config::default() };
-            run(&data.folder, typed.over(named), output)
+            run(&data.folder, typed, config.as_deref(), output)
         }
     }
 }
@@ -39,11 +38,14 @@ fn print_link(link: &Link, output: Output) -> Result<(), Fault> {
     output.print(&link.to_string(), json!({ "link": link.to_string() }))
 }
 
-fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
+fn run(path: &Path, typed: Config, file: Option<&Path>, output: Output) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
     let (data, _lock) = DataFolder::open_or_init(path, &Config::default())?;
-    let config = config.over(data.config()?);
-    serve(&data, &config, |server| {
+    let read = || {
+        let named = file.map_or_else(|| Ok(Config::default()), Config::read)?;
+        Ok(typed.clone().over(named).over(data.config()?))
+    };
+    serve(&data, &read()?, Some(&read), |server| {
         let (listen, link) = (server.listen(), server.link());
         if let Err(fault) = data.write_link(link) {
             warn!("`hitherd link` may show an old link: {fault}");
@@ -58,7 +60,7 @@ fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
     let config = Config { listen: Some(listen), ..Config::default() };
     let data = DataFolder::init(folder.path(), &config)?;
     let place = folder.path().display().to_string();
-    serve(&data, &config, |server| {
+    serve(&data, &config, None, |server| {
         let (listen, link) = (server.listen(), server.link());
         let text = format!(
             "server   {listen}   (data in {place}, removed at exit)\n\
@@ -81,40 +83,50 @@ fn announce(server: &Server, text: &str, output: Output) -> Result<(), Fault> {
     output.print(text, ready)
 }
 
-/// Runs a server until it is asked to stop. `ready` is called when it accepts connections.
+/// Runs a server until it is asked to stop. `ready` is called when it accepts connections. When it is asked
+/// to, it reads its configuration `again`; if there is none to read, that asks it to stop, as the end of a
+/// terminal does.
 fn serve(
     data: &DataFolder,
     config: &Config,
+    again: Option<&dyn Fn() -> Result<Config, Fault>>,
     ready: impl FnOnce(&Server) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    Logging::start(config)?;
+    let logging = Logging::start(config)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
-        let stop = Stop::listen().context("listening for signals")?;
+        let signals = Signals::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
         ready(&server)?;
-        server.run(stop.asked()).await;
+        let reloading = server.reloading(logging, config.clone());
+        let reload = again.map(|again| || reloading.reload(again(), SystemTime::now()));
+        server.run(signals.until_stop(reload)).await;
         Ok(())
     })
 }
 
-/// The signals that ask a server to stop.
-struct Stop([Signal; 3]);
+/// The signals that ask something of a server.
+struct Signals([Signal; 3]);
 
-impl Stop {
+impl Signals {
     fn listen() -> io::Result<Self> {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = kinds.map(signal);
         Ok(Self([terminate?, interrupt?, hangup?]))
     }
 
-    /// Waits for one of them.
-    async fn asked(mut self) {
+    /// Waits for one that asks it to stop, and does what the others ask for.
+    async fn until_stop(mut self, reload: Option<impl Fn()>) {
         let [terminate, interrupt, hangup] = &mut self.0;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => match &reload {
+                    Some(reload) => reload(),
+                    None => return,
+                },
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ impl Connection {
         let channel = Channel { exporter, pin: shared.pin.clone() };
         let observed = quic.remote_address();
         let rng = Rng::from_seed(random()?);
-        let session = Session::new(shared.now(), shared.settings, channel, observed, rng);
+        let session = Session::new(shared.now(), shared.settings(), channel, observed, rng);
         let (address, inbox) = inbox();
         let tally = Tally::new(&shared.metrics);
         let from = observed.ip();

@@ -24,6 +24,11 @@ pub(crate) enum Fault {
     #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
     Host(String),
 
+    #[error("{}: {problem}", path.display())]
+    Certificate { path: PathBuf, problem: CertificateProblem },
+    #[error("a certificate needs both `certificate` and `certificate_key`")]
+    HalfCertificate,
+
     // The data folder.
     #[error("there is already a server in {}; nothing was changed", .0.display())]
     AlreadyThere(PathBuf),
@@ -68,6 +73,23 @@ pub(crate) enum Fault {
     Internal(#[from] anyhow::Error),
 }
 
+/// Why an operator's certificate is not used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum CertificateProblem {
+    #[error("this key belongs to another certificate")]
+    AnotherKey,
+    #[error("the certificate is not valid yet")]
+    Early,
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the certificate is damaged, or not one for a server")]
+    NotForServers,
+    #[error("nothing in PEM is in it that belongs there")]
+    NotPem,
+    #[error("a key of this kind cannot be used; ECDSA, Ed25519 and RSA can")]
+    UnknownKey,
+}
+
 impl Fault {
     /// Of a file or folder that could not be read, made or written.
     pub(crate) fn file(path: &Path, error: io::Error) -> Self {
@@ -91,7 +113,9 @@ impl Fault {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Arguments(_)
+            | Self::Certificate { .. }
             | Self::Config { .. }
+            | Self::HalfCertificate
             | Self::Host(_)
             | Self::NotLoopback(_)
             | Self::Unreadable { .. } => "usage",
@@ -127,7 +151,11 @@ impl Fault {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Arguments(_) => "see `hitherd help`".into(),
-            Self::Config { .. } => "correct the file and try again".into(),
+            Self::Certificate { .. } => {
+                "name a certificate and its key in PEM with `certificate` and `certificate_key`, or neither"
+                    .into()
+            }
+            Self::Config { .. } | Self::HalfCertificate => "correct the file and try again".into(),
             Self::Host(_) => "name the host as clients reach it, as in chat.example.org".into(),
             Self::AlreadyThere(path) => {
                 format!("start it with `hitherd run --data {}`, or name another", path.display())

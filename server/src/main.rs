@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempts;
+mod certificates;
 mod cli;
 mod command;
 mod config;
@@ -15,6 +16,7 @@ mod metrics;
 mod monitor;
 mod pseudonym;
 mod quic;
+mod reload;
 mod router;
 mod serve;
 mod storage;

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
@@ -81,6 +82,7 @@ async fn page(shared: &Shared, database: &Path, path: &str) -> Page {
                 storage_queue: shared.tasks.storage().waiting(),
                 storage: shared.tasks.storage().durations(),
                 database_bytes: size(database),
+                certificate_until: shared.certificates.until(),
             }),
         },
         _ => Page::line(Status::NotFound, "there are /livez, /readyz and /metrics"),
@@ -91,6 +93,9 @@ async fn page(shared: &Shared, database: &Path, path: &str) -> Page {
 async fn ready(shared: &Shared) -> Result<(), &'static str> {
     if *shared.draining.borrow() {
         return Err("shutting down");
+    }
+    if shared.certificates.until() <= SystemTime::now() {
+        return Err("the certificate has expired");
     }
     match timeout(READY_TIMEOUT, shared.tasks.storage().responds()).await {
         Ok(Ok(())) => Ok(()),

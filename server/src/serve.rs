@@ -16,28 +16,32 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
-use tracing::{debug, error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     admission::{Admission, Admitted, Verdict},
+    certificates::Certificates,
     config::{Config, Registration},
     connection::Connection,
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
+    logging::Logging,
     metrics::{Limit, Metrics},
     monitor::Monitor,
     pseudonym::Pseudonyms,
     quic::{Caller, Listener, ResetKey, bind},
+    reload::Reloading,
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
     tasks::Tasks,
+    tls,
 };
 
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) pin: ServerPin,
-    pub(crate) settings: Settings,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) router: Router,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
@@ -48,6 +52,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What holds for a session that begins now.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { registration_open: self.tasks.registration() != Registration::Closed }
+    }
+
     /// The time, as sessions are told it.
     pub(crate) fn now(&self) -> Time {
         Time::since_start(self.start.elapsed())
@@ -76,7 +85,11 @@ impl Server {
             return Err(Fault::DamagedDatabase(data.database()));
         };
         let reset = ResetKey::new(&decoy);
-        let listener = Listener::new(socket, identity.tls()?, reset)?;
+        let pin = identity.pin().clone();
+        let (files, now) = (config.certificate()?, SystemTime::now());
+        let certificates = Arc::new(Certificates::new(identity, files.as_ref(), now)?);
+        let tls = tls::config(Arc::clone(&certificates) as _)?;
+        let listener = Listener::new(socket, tls, reset)?;
         let listen = listener.local_address()?;
         let monitor = match config.metrics {
             Some(address) => Some(Monitor::bind(address.into(), data.database()).await?),
@@ -87,8 +100,8 @@ impl Server {
         let registration = config.registration.unwrap_or_default();
         let pseudonyms = Pseudonyms::new(&decoy, config.log_addresses.unwrap_or_default());
         let shared = Shared {
-            pin: identity.pin().clone(),
-            settings: Settings { registration_open: registration != Registration::Closed },
+            pin: pin.clone(),
+            certificates,
             router: Router::new(),
             tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
             metrics,
@@ -99,7 +112,7 @@ impl Server {
         Ok(Self {
             listener,
             listen,
-            link: config.link(listen, identity.pin()),
+            link: config.link(listen, &pin),
             monitor,
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
@@ -115,6 +128,11 @@ impl Server {
     /// What clients need to find it and to know it.
     pub(crate) const fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// What can be changed while this runs. It does not keep the server from ending.
+    pub(crate) fn reloading(&self, logging: Logging, config: Config) -> Reloading {
+        Reloading::new(Arc::downgrade(&self.shared), logging, config)
     }
 
     /// Where monitors are answered, if anywhere.
@@ -138,7 +156,7 @@ impl Server {
             }
         };
         if timeout(DRAIN_TIMEOUT, ended).await.is_err() {
-            debug!(connections = connections.len(), "cut off");
+            warn!(connections = connections.len(), "cut off");
             connections.shutdown().await;
         }
         self.listener.close().await;
@@ -177,7 +195,10 @@ impl Server {
                     }
                 }
                 Some(ended) = connections.join_next() => report(ended),
-                _ = forget.tick() => self.shared.tasks.forget(),
+                _ = forget.tick() => {
+                    self.shared.tasks.forget();
+                    self.shared.certificates.look_after(SystemTime::now());
+                }
             }
         }
     }

@@ -1,6 +1,10 @@
 //! What sessions ask of the server beyond answering: performed here, each to its one outcome.
 
-use std::{net::IpAddr, sync::Arc, thread};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    thread,
+};
 
 use hither_proto::{
     crypto::{
@@ -30,7 +34,7 @@ use crate::{
 pub(crate) struct Tasks {
     storage: Storage,
     attempts: Attempts,
-    registration: Registration,
+    registration: RwLock<Registration>,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
     /// One permit a core: more public-key work at once would only take turns.
@@ -51,12 +55,22 @@ impl Tasks {
         Self {
             storage,
             attempts: Attempts::new(),
-            registration,
+            registration: RwLock::new(registration),
             opaque: Arc::new(opaque),
             decoy,
             cores: Semaphore::new(cores),
             metrics,
         }
+    }
+
+    /// Who may register.
+    pub(crate) fn registration(&self) -> Registration {
+        *self.registration.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this is who may register.
+    pub(crate) fn set_registration(&self, registration: Registration) {
+        *self.registration.write().unwrap_or_else(PoisonError::into_inner) = registration;
     }
 
     /// What is asked of the disk.
@@ -74,7 +88,7 @@ impl Tasks {
                 self.start_login(name, ke1, context, address).await
             }
             Task::Lookup { name } => self.lookup(name).await,
-            Task::CreateAccount { .. } if self.registration != Registration::Open => {
+            Task::CreateAccount { .. } if self.registration() != Registration::Open => {
                 Outcome::BadInvite
             }
             task => self.storage.perform(task).await,

@@ -1,6 +1,9 @@
 //! The server's identity as TLS shows it: a long-lived key that signs short-lived ones, and names nobody.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 use hither_proto::{crypto::derive::hash, name::ServerPin};
@@ -10,8 +13,8 @@ use rcgen::{
 };
 use rustls::{
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::NoServerSessionStorage,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime},
+    server::{NoServerSessionStorage, ResolvesServerCert},
     version::TLS13,
 };
 use zeroize::Zeroizing;
@@ -66,34 +69,102 @@ impl Identity {
         &self.pin
     }
 
-    /// TLS as every connection to this server uses it, with a fresh key that the identity vouches for.
-    pub(crate) fn tls(&self) -> Result<rustls::ServerConfig> {
-        let leaf_key = KeyPair::generate_for(&rcgen::PKCS_ED25519).context("generating a key")?;
+    /// What every chain ends in: the certificate that says what a pin is taken of.
+    pub(crate) const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Vouches for a key until `until`.
+    pub(crate) fn vouch(
+        &self,
+        key: &impl PublicKeyData,
+        until: SystemTime,
+    ) -> Result<CertificateDer<'static>> {
         let params = identity_params();
         let issuer = Issuer::from_params(&params, &self.key);
-        let leaf = leaf_params()?.signed_by(&leaf_key, &issuer).context("signing a certificate")?;
-        let chain = vec![leaf.der().clone(), self.certificate.clone()];
-        let leaf_key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])
-            .context("choosing TLS 1.3")?
-            .with_no_client_auth()
-            .with_single_cert(chain, leaf_key)
-            .context("using a fresh certificate")?;
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        // Resumption saves the server nothing that can be measured, and tickets link connections.
-        tls.send_tls13_tickets = 0;
-        tls.session_storage = Arc::new(NoServerSessionStorage {});
-        tls.max_early_data_size = 0;
-        Ok(tls)
+        let leaf = leaf_params(until)?.signed_by(key, &issuer).context("signing a certificate")?;
+        Ok(leaf.der().clone())
+    }
+
+    /// Until when `leaf` is valid, and whether this identity vouches for it.
+    pub(crate) fn looks_at(
+        &self,
+        leaf: &CertificateDer<'_>,
+        now: SystemTime,
+    ) -> Result<Standing, NotValid> {
+        let verified = |at| self.verify(leaf, at);
+        let vouched_for = match verified(unix(now)) {
+            Ok(()) => true,
+            Err(webpki::Error::CertExpired { .. }) => return Err(NotValid::Expired),
+            Err(webpki::Error::CertNotValidYet { .. }) => return Err(NotValid::Early),
+            Err(webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey) => {
+                false
+            }
+            Err(_) => return Err(NotValid::Unusable),
+        };
+        // Of a certificate that has expired it is said when it did, and at the end of time all have.
+        match verified(UnixTime::since_unix_epoch(Duration::from_secs(u32::MAX.into()) * 100)) {
+            Err(webpki::Error::CertExpired { not_after, .. }) => {
+                let until = UNIX_EPOCH + Duration::from_secs(not_after.as_secs());
+                Ok(Standing { until, vouched_for })
+            }
+            _ => Err(NotValid::Unusable),
+        }
+    }
+
+    fn verify(&self, leaf: &CertificateDer<'_>, at: UnixTime) -> Result<(), webpki::Error> {
+        let anchor = webpki::anchor_from_trusted_cert(&self.certificate)?;
+        let leaf = webpki::EndEntityCert::try_from(leaf)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        let usage = webpki::KeyUsage::server_auth();
+        leaf.verify_for_usage(algorithms, &[anchor], &[], at, usage, None, None).map(|_| ())
     }
 }
 
+/// What there is to know of a certificate that is valid now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Standing {
+    /// Until when.
+    pub(crate) until: SystemTime,
+    /// Whether the identity has signed it.
+    pub(crate) vouched_for: bool,
+}
+
+/// Why a certificate cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotValid {
+    /// It has expired.
+    Expired,
+    /// It is not valid yet.
+    Early,
+    /// It is not one for a server, or damaged.
+    Unusable,
+}
+
+/// TLS as every connection to this server uses it.
+pub(crate) fn config(certificates: Arc<dyn ResolvesServerCert>) -> Result<rustls::ServerConfig> {
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .context("choosing TLS 1.3")?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    // Resumption saves the server nothing that can be measured, and tickets link connections.
+    tls.send_tls13_tickets = 0;
+    tls.session_storage = Arc::new(NoServerSessionStorage {});
+    tls.max_early_data_size = 0;
+    Ok(tls)
+}
+
 /// One key exchange, hybrid: there is nothing to downgrade to.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
     Arc::new(provider)
+}
+
+fn unix(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn pin(certificate: &CertificateDer<'_>) -> Result<ServerPin> {
@@ -109,8 +180,9 @@ fn identity_params() -> CertificateParams {
     params
 }
 
-fn leaf_params() -> Result<CertificateParams> {
+fn leaf_params(until: SystemTime) -> Result<CertificateParams> {
     let mut params = nameless_params();
+    params.not_after = until.into();
     let name = NAME.try_into().context("naming a certificate")?;
     params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -121,7 +193,8 @@ fn leaf_params() -> Result<CertificateParams> {
 fn nameless_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    // Trust comes from the pin. A validity that could end would only lock out people whose clock is wrong.
+    // Trust comes from the pin, so the identity's validity does not end. No certificate begins at a certain
+    // time: that would only lock out people whose clock is behind.
     params.not_before = date_time_ymd(1975, 1, 1);
     params.not_after = date_time_ymd(4096, 1, 1);
     params
@@ -129,7 +202,7 @@ fn nameless_params() -> CertificateParams {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::{ServerName, UnixTime};
+    use rustls::pki_types::ServerName;
 
     use super::*;
 
@@ -147,28 +220,33 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_vouches_for_the_key_in_use_whatever_the_clock_says() {
+    fn the_identity_vouches_for_a_key_until_it_ends_and_from_whenever() {
         let identity = Identity::generate().unwrap();
-        let params = identity_params();
-        let leaf_key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let issuer = Issuer::from_params(&params, &identity.key);
-        let leaf = leaf_params().unwrap().signed_by(&leaf_key, &issuer).unwrap();
-        let anchor = webpki::anchor_from_trusted_cert(&identity.certificate).unwrap();
-        let leaf = webpki::EndEntityCert::try_from(leaf.der()).unwrap();
-        for year in [1980, 2026, 4000] {
-            let time = std::time::Duration::from_secs((year - 1970) * 31_556_952);
-            let verified = leaf.verify_for_usage(
-                provider().signature_verification_algorithms.all,
-                std::slice::from_ref(&anchor),
-                &[],
-                UnixTime::since_unix_epoch(time),
-                webpki::KeyUsage::server_auth(),
-                None,
-                None,
-            );
-            assert!(verified.is_ok(), "{year}");
+        let until = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let leaf = identity.vouch(&key, until).unwrap();
+        let second = Duration::from_secs(1);
+        for now in [UNIX_EPOCH + 10 * 365 * 24 * 3600 * second, until - second] {
+            let standing = Standing { until, vouched_for: true };
+            assert_eq!(identity.looks_at(&leaf, now), Ok(standing));
+            let other = Identity::generate().unwrap();
+            let standing = Standing { until, vouched_for: false };
+            assert_eq!(other.looks_at(&leaf, now), Ok(standing));
         }
+        assert_eq!(identity.looks_at(&leaf, until + second), Err(NotValid::Expired));
+        assert_eq!(identity.looks_at(&leaf, UNIX_EPOCH), Err(NotValid::Early));
         let name = ServerName::try_from(NAME).unwrap();
+        let leaf = webpki::EndEntityCert::try_from(&leaf).unwrap();
         assert!(leaf.verify_is_valid_for_subject_name(&name).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_certificate_for_a_server_is_told_apart() {
+        let identity = Identity::generate().unwrap();
+        let now = SystemTime::now();
+        let nonsense = CertificateDer::from(vec![1, 2, 3]);
+        assert_eq!(identity.looks_at(&nonsense, now), Err(NotValid::Unusable));
+        let itself = identity.certificate().clone();
+        assert_eq!(identity.looks_at(&itself, now), Err(NotValid::Unusable));
     }
 }

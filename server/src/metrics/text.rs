@@ -19,6 +19,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) storage: &'a Durations,
     /// The database with its log.
     pub(crate) database_bytes: u64,
+    /// When the certificate ends.
+    pub(crate) certificate_until: SystemTime,
 }
 
 impl Metrics {
@@ -53,6 +55,8 @@ impl Metrics {
         let queues = [snapshot.storage_queue as u64, self.computing.load(Relaxed)];
         text.each("hither_queue_length", "queue", &["storage", "computing"], &queues)?;
         text.durations("hither_storage_seconds", "From request to answer.", snapshot.storage)?;
+        let (name, help) = ("hither_certificate_expiry_seconds", "When the certificate ends.");
+        text.one(name, "gauge", help, seconds(snapshot.certificate_until))?;
         let help = "The size of the database with its log.";
         text.one("hither_database_bytes", "gauge", help, snapshot.database_bytes)
     }
@@ -136,7 +140,12 @@ mod tests {
     fn every_line_is_one_that_prometheus_reads_and_every_series_stands_once() {
         let metrics = Metrics::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         let storage = Durations::default();
-        let snapshot = Snapshot { storage_queue: 3, storage: &storage, database_bytes: 4096 };
+        let snapshot = Snapshot {
+            storage_queue: 3,
+            storage: &storage,
+            database_bytes: 4096,
+            certificate_until: UNIX_EPOCH,
+        };
         let text = metrics.to_text(&snapshot);
         let (mut series, mut typed) = (BTreeSet::new(), String::new());
         for line in text.lines() {

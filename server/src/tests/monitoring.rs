@@ -79,3 +79,24 @@ async fn it_is_alive_and_ready_until_it_stops() {
     assert!(TcpStream::connect(host.metrics.unwrap()).await.is_err());
     drop(silent);
 }
+
+#[tokio::test]
+async fn it_is_not_ready_while_somebody_still_takes_leave() {
+    let mut host = monitored().await;
+    let online = Person::new("alice").registers(&host).await;
+    let (stop, running) = host.running.take().unwrap();
+    drop(stop);
+    // The server waits a moment for a client that has been told to go and has not gone yet.
+    let unready = soon(async {
+        loop {
+            let page = page(&host, "/readyz").await;
+            if !page.starts_with("HTTP/1.1 200 ") {
+                return page;
+            }
+        }
+    });
+    let unready = unready.await;
+    assert!(unready.starts_with("HTTP/1.1 503 ") && unready.contains("shutting down"), "{unready}");
+    drop(online);
+    soon(running).await.unwrap();
+}
