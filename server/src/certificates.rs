@@ -2,7 +2,8 @@
 //!
 //! Whichever it is, the identity has signed it, because that is what clients pin. An operator's certificate
 //! that somebody else has signed would say nothing to them; so the identity vouches for its key, for as long
-//! as that certificate lasts, and clients see that. A connection that stands keeps what it was made with.
+//! as that certificate lasts, and clients see that. While the identity's key is kept elsewhere, it is one that
+//! was signed ahead, or an operator's that the identity has signed. A connection that stands keeps what it was made with.
 
 use std::{
     fs,
@@ -41,16 +42,28 @@ const WARNED_BEFORE: Duration = DAY.saturating_mul(14);
 /// followed its clock would have expired for everybody else.
 const EARLIEST: Duration = DAY.saturating_mul(20_454);
 
-/// Where the operator's own certificate and its key are, in PEM.
+/// Where a certificate and its key are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Files {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    pub(crate) form: Form,
+}
+
+/// How certificates and keys are written down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// As our own files are.
+    Der,
+    /// As those of operators are.
+    Pem,
 }
 
 /// The certificate in use.
 pub(crate) struct Certificates {
     identity: Identity,
+    /// One that was signed ahead, for as long as the identity's key is elsewhere.
+    leaf: Files,
     current: RwLock<Current>,
 }
 
@@ -69,19 +82,20 @@ enum Origin {
 }
 
 impl Certificates {
-    /// With the certificate in `files`, or one made now.
+    /// With the certificate in `files`, or one made now, or if the identity's key is elsewhere, with `leaf`.
     pub(crate) fn new(
         identity: Identity,
+        leaf: Files,
         files: Option<&Files>,
         now: SystemTime,
     ) -> Result<Self, Fault> {
-        let current = RwLock::new(prepare(&identity, files, now)?);
-        Ok(Self { identity, current })
+        let current = RwLock::new(prepare(&identity, &leaf, files, now)?);
+        Ok(Self { identity, leaf, current })
     }
 
     /// Reads and checks the certificate in `files`, or makes one. Nothing changes yet.
     pub(crate) fn prepare(&self, files: Option<&Files>, now: SystemTime) -> Result<Current, Fault> {
-        prepare(&self.identity, files, now)
+        prepare(&self.identity, &self.leaf, files, now)
     }
 
     /// From now on new connections see this one.
@@ -122,7 +136,7 @@ impl Certificates {
             current.origin = Origin::Operator { warned: true };
             let days =
                 current.until.duration_since(now).unwrap_or_default().as_secs() / DAY.as_secs();
-            warn!(days, "the certificate ends soon; renew its file and send SIGHUP");
+            warn!(days, "the certificate ends soon; renew it and send SIGHUP");
         }
     }
 
@@ -143,18 +157,32 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn prepare(identity: &Identity, files: Option<&Files>, now: SystemTime) -> Result<Current, Fault> {
+fn prepare(
+    identity: &Identity,
+    leaf: &Files,
+    files: Option<&Files>,
+    now: SystemTime,
+) -> Result<Current, Fault> {
     match files {
         Some(files) => of_operator(identity, files, now),
-        None => Ok(make(identity, now)?),
+        None if identity.has_key() => Ok(make(identity, now)?),
+        None => of_operator(identity, leaf, now),
     }
 }
 
-fn make(identity: &Identity, now: SystemTime) -> Result<Current> {
+/// A fresh key, and a certificate for it that lasts until `until`; both DER.
+pub(crate) fn sign_ahead(
+    identity: &Identity,
+    until: SystemTime,
+) -> Result<(CertificateDer<'static>, zeroize::Zeroizing<Vec<u8>>)> {
     let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).context("generating a key")?;
+    Ok((identity.vouch(&key, until)?, zeroize::Zeroizing::new(key.serialize_der())))
+}
+
+fn make(identity: &Identity, now: SystemTime) -> Result<Current> {
     let until = now.max(UNIX_EPOCH + EARLIEST) + LIFETIME;
-    let leaf = identity.vouch(&key, until)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let (leaf, key) = sign_ahead(identity, until)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.to_vec()));
     let chain = vec![leaf, identity.certificate().clone()];
     let certified = CertifiedKey::from_der(chain, key, &tls::provider());
     let certified = Arc::new(certified.context("using a fresh certificate")?);
@@ -166,10 +194,18 @@ fn of_operator(identity: &Identity, files: &Files, now: SystemTime) -> Result<Cu
     let bad_certificate = |problem| of(&files.certificate, problem);
     let bad_key = |problem| of(&files.key, problem);
 
-    let pem = read(&files.certificate)?;
-    let first = CertificateDer::pem_slice_iter(&pem).next().and_then(Result::ok);
-    let leaf = first.ok_or_else(|| bad_certificate(CertificateProblem::NotPem))?;
-    let key = PrivateKeyDer::from_pem_slice(&read_key(&files.key)?);
+    let (certificate, key) = (read(&files.certificate)?, read_key(&files.key)?);
+    let (leaf, key) = match files.form {
+        Form::Der => {
+            let key = PrivatePkcs8KeyDer::from(key.to_vec());
+            (Ok(CertificateDer::from(certificate)), Ok(PrivateKeyDer::from(key)))
+        }
+        Form::Pem => {
+            let leaf = CertificateDer::from_pem_slice(&certificate);
+            (leaf, PrivateKeyDer::from_pem_slice(&key))
+        }
+    };
+    let leaf = leaf.map_err(|_| bad_certificate(CertificateProblem::NotPem))?;
     let key = key.map_err(|_| bad_key(CertificateProblem::NotPem))?;
 
     let Standing { until, vouched_for } = identity.looks_at(&leaf, now).map_err(|why| {
@@ -186,7 +222,11 @@ fn of_operator(identity: &Identity, files: &Files, now: SystemTime) -> Result<Cu
     let fits = CertifiedKey::new(vec![leaf.clone()], Arc::clone(&signing)).keys_match();
     fits.map_err(|_| bad_key(CertificateProblem::AnotherKey))?;
 
-    let leaf = if vouched_for { leaf } else { identity.vouch(&of_key, until)? };
+    let leaf = match (vouched_for, identity.has_key()) {
+        (true, _) => leaf,
+        (false, true) => identity.vouch(&of_key, until)?,
+        (false, false) => return Err(bad_certificate(CertificateProblem::NotVouchedFor)),
+    };
     let certified = CertifiedKey::new(vec![leaf, identity.certificate().clone()], signing);
     Ok(Current {
         certified: Arc::new(certified),
@@ -221,8 +261,13 @@ mod tests {
         UNIX_EPOCH + EARLIEST + 200 * DAY
     }
 
+    fn nowhere() -> Files {
+        let [certificate, key] = ["nowhere.crt", "nowhere.key"].map(PathBuf::from);
+        Files { certificate, key, form: Form::Der }
+    }
+
     fn made(identity: Identity, now: SystemTime) -> Certificates {
-        Certificates::new(identity, None, now).unwrap()
+        Certificates::new(identity, nowhere(), None, now).unwrap()
     }
 
     fn leaf(certificates: &Certificates) -> CertificateDer<'static> {
@@ -247,6 +292,7 @@ mod tests {
         let files = Files {
             certificate: folder.path().join("fullchain.pem"),
             key: folder.path().join("privkey.pem"),
+            form: Form::Pem,
         };
         fs::write(&files.certificate, pem("CERTIFICATE", certificate.der())).unwrap();
         fs::write(&files.key, pem("PRIVATE KEY", &key.serialize_der())).unwrap();
@@ -284,7 +330,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let files = written(&folder, now() + 60 * DAY, algorithm);
             let identity = Identity::generate().unwrap();
-            let certificates = Certificates::new(identity, Some(&files), now()).unwrap();
+            let certificates = Certificates::new(identity, nowhere(), Some(&files), now()).unwrap();
             let standing = certificates.identity.looks_at(&leaf(&certificates), now()).unwrap();
             assert_eq!(standing, Standing { until: now() + 60 * DAY, vouched_for: true });
             certificates.read(|current| current.certified.keys_match()).unwrap();
@@ -303,7 +349,7 @@ mod tests {
         let key = KeyPair::try_from(&key).unwrap();
         let signed = identity.vouch(&key, now() + 100 * DAY).unwrap();
         fs::write(&files.certificate, pem("CERTIFICATE", &signed)).unwrap();
-        let certificates = Certificates::new(identity, Some(&files), now()).unwrap();
+        let certificates = Certificates::new(identity, nowhere(), Some(&files), now()).unwrap();
         assert_eq!(leaf(&certificates), signed);
     }
 

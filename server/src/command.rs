@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     data::DataFolder,
     fault::Fault,
+    key,
     logging::Logging,
     serve::Server,
 };
@@ -26,6 +27,7 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
             let folder = DataFolder::init(&data.folder, &config)?;
             print_link(&folder.link()?, output)
         }
+        Command::Key(command) => key::perform(&command, SystemTime::now(), output),
         Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
         Command::Run { data, listen, config, log_format } => {
             let typed = Config { listen, log_format, ..Config::default() };

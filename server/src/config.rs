@@ -9,7 +9,11 @@ use std::{
 use hither_proto::name::{DEFAULT_PORT, Host, Link, ServerPin};
 use serde::{Deserialize, Serialize};
 
-use crate::{certificates::Files, fault::Fault, limits::LINK_HOST_CHARS_MAX};
+use crate::{
+    certificates::{Files, Form},
+    fault::Fault,
+    limits::LINK_HOST_CHARS_MAX,
+};
 
 /// What may stand in a configuration file. Everything is optional, and nothing else is allowed.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -171,7 +175,7 @@ impl Config {
     /// Where the operator's own certificate is, if there is one.
     pub(crate) fn certificate(&self) -> Result<Option<Files>, Fault> {
         match (self.certificate.clone(), self.certificate_key.clone()) {
-            (Some(certificate), Some(key)) => Ok(Some(Files { certificate, key })),
+            (Some(certificate), Some(key)) => Ok(Some(Files { certificate, key, form: Form::Pem })),
             (None, None) => Ok(None),
             _ => Err(Fault::HalfCertificate),
         }

@@ -38,6 +38,14 @@ pub(crate) enum Fault {
     DamagedDatabase(PathBuf),
     #[error("{} is open to others (mode {mode:04o})", path.display())]
     Exposed { path: PathBuf, mode: u32 },
+    #[error("{} is not the key of a server's identity, or the password is another", .0.display())]
+    ExportedKey(PathBuf),
+    #[error("{} holds the key of another server", .0.display())]
+    ForeignKey(PathBuf),
+    #[error("the key of the identity is not in {}", .0.display())]
+    KeyElsewhere(PathBuf),
+    #[error("every client would refuse this server until its owner gives it the new link")]
+    Unconfirmed,
     #[error("another hitherd is at work in {}", .0.display())]
     InUse(PathBuf),
     #[error("{} is missing", .0.display())]
@@ -84,6 +92,8 @@ pub(crate) enum CertificateProblem {
     Expired,
     #[error("the certificate is damaged, or not one for a server")]
     NotForServers,
+    #[error("the server's identity has not signed it, and the key to do so is elsewhere")]
+    NotVouchedFor,
     #[error("nothing in PEM is in it that belongs there")]
     NotPem,
     #[error("a key of this kind cannot be used; ECDSA, Ed25519 and RSA can")]
@@ -119,7 +129,11 @@ impl Fault {
             | Self::Host(_)
             | Self::NotLoopback(_)
             | Self::Unreadable { .. } => "usage",
-            Self::AlreadyThere(_) => "refused",
+            Self::AlreadyThere(_)
+            | Self::ExportedKey(_)
+            | Self::ForeignKey(_)
+            | Self::KeyElsewhere(_)
+            | Self::Unconfirmed => "refused",
             Self::NotThere(_) => "not_found",
             Self::DamagedKey(_)
             | Self::DamagedDatabase(_)
@@ -151,6 +165,9 @@ impl Fault {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Arguments(_) => "see `hitherd help`".into(),
+            Self::Certificate { problem: CertificateProblem::Expired, .. } => {
+                "renew it; one that was signed ahead, with `hitherd key sign`".into()
+            }
             Self::Certificate { .. } => {
                 "name a certificate and its key in PEM with `certificate` and `certificate_key`, or neither"
                     .into()
@@ -165,6 +182,10 @@ impl Fault {
                  keys nobody can log in"
                     .into()
             }
+            Self::ExportedKey(_) => "try another password, or another copy of the file".into(),
+            Self::ForeignKey(_) => "name the file that was exported from this server".into(),
+            Self::KeyElsewhere(_) => "bring it back with `hitherd key import`".into(),
+            Self::Unconfirmed => "add --yes if that is what you want".into(),
             Self::Exposed { path, .. } => format!("run `chmod 600 {}`", path.display()),
             Self::InUse(_) => "stop it first, or name another folder".into(),
             Self::NewerDatabase { .. } => {

@@ -87,7 +87,7 @@ impl Server {
         let reset = ResetKey::new(&decoy);
         let pin = identity.pin().clone();
         let (files, now) = (config.certificate()?, SystemTime::now());
-        let certificates = Arc::new(Certificates::new(identity, files.as_ref(), now)?);
+        let certificates = Arc::new(Certificates::new(identity, data.leaf(), files.as_ref(), now)?);
         let tls = tls::config(Arc::clone(&certificates) as _)?;
         let listener = Listener::new(socket, tls, reset)?;
         let listen = listener.local_address()?;

@@ -27,7 +27,8 @@ const NAME: &str = "hither";
 
 /// The long-lived identity of a server, to which its clients are pinned.
 pub(crate) struct Identity {
-    key: KeyPair,
+    /// `None` while it is kept elsewhere, and nothing can be signed here.
+    key: Option<KeyPair>,
     certificate: CertificateDer<'static>,
     pin: ServerPin,
 }
@@ -38,7 +39,7 @@ impl Identity {
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).context("generating a key")?;
         let certificate = identity_params().self_signed(&key).context("signing a certificate")?;
         let pin = pin(certificate.der())?;
-        Ok(Self { key, certificate: certificate.der().clone(), pin })
+        Ok(Self { key: Some(key), certificate: certificate.der().clone(), pin })
     }
 
     /// From what [`Identity::key_bytes`] and [`Identity::certificate_bytes`] gave; `None` if these bytes
@@ -51,12 +52,24 @@ impl Identity {
         let belongs = key.subject_public_key_info().ends_with(&anchor.subject_public_key_info);
         drop(anchor);
         let pin = pin(&certificate).ok()?;
-        belongs.then_some(Self { key, certificate, pin })
+        belongs.then_some(Self { key: Some(key), certificate, pin })
     }
 
-    /// The private key: PKCS #8, DER.
-    pub(crate) fn key_bytes(&self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(self.key.serialize_der())
+    /// One whose key is elsewhere; `None` if this is no certificate.
+    pub(crate) fn without_key(certificate: &[u8]) -> Option<Self> {
+        let certificate = CertificateDer::from(certificate.to_vec());
+        let pin = pin(&certificate).ok()?;
+        Some(Self { key: None, certificate, pin })
+    }
+
+    /// Whether it can vouch for anything here.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The private key: PKCS #8, DER. `None` if it is elsewhere.
+    pub(crate) fn key_bytes(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.key.as_ref().map(|key| Zeroizing::new(key.serialize_der()))
     }
 
     /// The certificate: X.509, DER.
@@ -81,7 +94,8 @@ impl Identity {
         until: SystemTime,
     ) -> Result<CertificateDer<'static>> {
         let params = identity_params();
-        let issuer = Issuer::from_params(&params, &self.key);
+        let identity_key = self.key.as_ref().context("the identity's key is not here")?;
+        let issuer = Issuer::from_params(&params, identity_key);
         let leaf = leaf_params(until)?.signed_by(key, &issuer).context("signing a certificate")?;
         Ok(leaf.der().clone())
     }
@@ -209,12 +223,13 @@ mod tests {
     #[test]
     fn an_identity_survives_being_written_down() {
         let identity = Identity::generate().unwrap();
-        let (key, certificate) = (identity.key_bytes(), identity.certificate_bytes());
+        let key = identity.key_bytes().unwrap();
+        let certificate = identity.certificate_bytes();
         let again = Identity::from_bytes(&key, certificate).unwrap();
         assert_eq!(again.pin(), identity.pin());
         let other = Identity::generate().unwrap();
         assert_ne!(other.pin(), identity.pin());
-        assert!(Identity::from_bytes(&other.key_bytes(), certificate).is_none());
+        assert!(Identity::from_bytes(&other.key_bytes().unwrap(), certificate).is_none());
         assert!(Identity::from_bytes(&key[1..], certificate).is_none());
         assert!(Identity::from_bytes(&key, &certificate[1..]).is_none());
     }

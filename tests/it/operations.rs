@@ -1,6 +1,6 @@
 //! A server that is left alone and watched: what it tells monitors and the log, its certificate, its clock.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use hither_tests::{
     lab::{Lab, Server},
@@ -241,6 +241,64 @@ fn a_server_whose_clock_is_set_serves_as_before() {
         alice.delivers("bob", &format!("{ahead} s ahead"));
     }
     assert_eq!(bob.history().len(), 5);
+}
+
+#[test]
+fn the_key_of_the_identity_can_be_kept_elsewhere() {
+    let lab = Lab::new("key elsewhere");
+    let data = lab.path("server");
+    let mut server = monitored(&lab, "");
+    let link = server.link().to_owned();
+    let [alice] = lab.people(&server, ["alice"]);
+    let (file, password) = (lab.path("identity.export"), lab.path("password"));
+    write_for_owner(&password, "a password for the key\n");
+    let key = |args: &[&str]| {
+        let words = [&["key"], args, &["--json", "--data"]].concat();
+        let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        words.push(data.clone().into());
+        if args[0] != "rotate" {
+            words.extend(["--password-file".into(), password.clone().into()]);
+        }
+        lab.transcript().start("hitherd", &words, &[], None).wait()
+    };
+    let at = file.to_str().unwrap();
+    key(&["export", at, "--remove"]).error();
+    assert!(!file.exists(), "a server that runs would keep the key in its memory");
+    server.stops().shows();
+    key(&["export", at, "--remove"]).done();
+    assert!(!data.join("identity.key").exists());
+    assert!(!holds(&fs::read(&file).unwrap(), b"-----BEGIN"));
+
+    server.starts_again();
+    assert_eq!(server.link(), link, "the same identity");
+    alice.is_online();
+    let bob = lab.person("bob");
+    bob.registers(&server);
+    let first = presented_certificate(server.address());
+    key(&["sign", at, "--days", "30"]).done();
+    server.reloads("the configuration was read again");
+    assert_ne!(presented_certificate(server.address()), first);
+    bob.logs_out();
+    bob.logs_in(&server);
+
+    server.stops().shows();
+    write_for_owner(&password, "another password\n");
+    key(&["import", at]).fails(11, "refused");
+    write_for_owner(&password, "a password for the key");
+    key(&["import", at]).done();
+    server.starts_again();
+    assert_eq!(server.link(), link);
+    alice.is_online();
+
+    server.stops().shows();
+    key(&["rotate"]).fails(11, "refused");
+    let rotated = key(&["rotate", "--yes"]).done();
+    server.starts_again();
+    assert_eq!(rotated["link"].as_str().unwrap().split('#').nth(1), Some(server.fingerprint()));
+    assert_ne!(server.link(), link);
+    bob.elsewhere()
+        .tries_to_log_in(&server.address().to_string(), Some(&link))
+        .fails(3, "server_identity_mismatch");
 }
 
 #[test]

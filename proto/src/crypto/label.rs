@@ -15,6 +15,8 @@ pub enum Label {
     Fingerprint,
     /// The key-agreement half of an identity, from its seed.
     IdentityAgree,
+    /// The key under which a server's identity leaves its machine, from a password.
+    IdentityExport,
     /// The signature half of an identity, from its seed.
     IdentitySign,
     /// The first bytes of a dialler's QUIC packets, by which a door knows an invited guest.
@@ -67,6 +69,7 @@ impl Label {
             Self::Entry => b"hither/1 entry",
             Self::Fingerprint => b"hither/1 fingerprint",
             Self::IdentityAgree => b"hither/1 identity agree",
+            Self::IdentityExport => b"hither/1 identity export",
             Self::IdentitySign => b"hither/1 identity sign",
             Self::Knock => b"hither/1 knock",
             Self::LogName => b"hither/1 log name",
