@@ -12,7 +12,7 @@ use hither_proto::name::Name;
 use serde_json::Value;
 
 use crate::{
-    config::{PublicHost, Registration},
+    config::{LogFormat, PublicHost, Registration},
     duration::Expiry,
     fault::Fault,
     limits::INVITE_USES_MAX,
@@ -83,6 +83,9 @@ pub(crate) enum Command {
     /// Permissions to register, where the configuration says `registration = "invite"`.
     #[command(subcommand)]
     Invite(Invite),
+    /// Takes the key of the server's identity elsewhere and back, signs with it, or begins with a new one.
+    #[command(subcommand)]
+    Key(Key),
     /// Prints the link by which clients find the server and know it.
     Link {
         #[command(flatten)]
@@ -111,6 +114,55 @@ pub(crate) enum Command {
         /// What holds before the configuration in the data folder.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// In which form to log.
+        #[arg(long, value_name = "FORM")]
+        log_format: Option<LogFormat>,
+    },
+}
+
+/// What is done with the key of the server's identity.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Writes it to a file, encrypted under a password.
+    Export {
+        /// The file. One that is there is not overwritten.
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
+        /// Removes it from the data folder, with a certificate left behind that lasts a year.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Signs a certificate ahead with an exported key. A running server takes it at SIGHUP.
+    Sign {
+        /// The file that the key was exported to.
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
+        /// For how many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+        days: u16,
+    },
+    /// Puts an exported key back.
+    Import {
+        /// The file that it was exported to.
+        file: PathBuf,
+        #[command(flatten)]
+        data: Data,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Begins with a new identity. Every client refuses the server until it is given the new link.
+    Rotate {
+        #[command(flatten)]
+        data: Data,
+        /// This is wanted.
+        #[arg(long)]
+        yes: bool,
     },
     /// The people who have accounts.
     #[command(subcommand)]
@@ -308,6 +360,7 @@ mod tests {
             "hitherd fly",
             "hitherd dev --listen here",
             "hitherd dev --listen 0.0.0.0:0",
+            "hitherd run --data d --log-format xml",
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
             "hitherd backup --data d --password-file f",

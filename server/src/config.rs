@@ -3,13 +3,17 @@
 use std::{
     fs, io,
     net::{Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use hither_proto::name::{DEFAULT_PORT, Host, Link, ServerPin};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, limits::LINK_HOST_CHARS_MAX};
+use crate::{
+    certificates::{Files, Form},
+    fault::Fault,
+    limits::LINK_HOST_CHARS_MAX,
+};
 
 /// What may stand in a configuration file. Everything is optional, and nothing else is allowed.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -30,7 +34,49 @@ pub(crate) struct Config {
     /// What to log, as `tracing-subscriber` reads it: `info`, or `warn,hitherd=debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// The operator's own certificate, in PEM. Made here by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate_key: Option<PathBuf>,
+    /// In which form to log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// How much of an address may stand in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_addresses: Option<LogAddresses>,
+    /// Where monitors on this machine are answered: `/metrics`, `/livez` and `/readyz`. Nowhere by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<Loopback>,
 }
+
+/// In which form to log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One object a line, for machines.
+    Json,
+}
+
+/// How much of an address may stand in the log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogAddresses {
+    /// The network alone, which many people share: 24 bits of IPv4, 48 of IPv6.
+    #[default]
+    Truncated,
+    /// All of it.
+    Full,
+}
+
+/// An address that only this machine itself reaches.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(into = "SocketAddr", try_from = "String")]
+pub(crate) struct Loopback(SocketAddr);
 
 /// Who may register.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
@@ -82,7 +128,15 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, Fault> {
         let text = fs::read_to_string(path)
             .map_err(|error| Fault::Unreadable { path: path.to_owned(), error })?;
-        toml::from_str(&text).map_err(|error| {
+        let read: Result<Self, _> = toml::from_str(&text);
+        let beside =
+            |named: PathBuf| path.parent().map_or(named.clone(), |folder| folder.join(&named));
+        let read = read.map(|config| Self {
+            certificate: config.certificate.map(beside),
+            certificate_key: config.certificate_key.map(beside),
+            ..config
+        });
+        read.map_err(|error| {
             let before = &text[..error.span().map_or(0, |span| span.start).min(text.len())];
             let line = before.matches('\n').count();
             let key = text.lines().nth(line).and_then(|line| line.split_once('='));
@@ -106,12 +160,39 @@ impl Config {
             registration: self.registration.or(other.registration),
             retry: self.retry.or(other.retry),
             log: self.log.or(other.log),
+            certificate: self.certificate.or(other.certificate),
+            certificate_key: self.certificate_key.or(other.certificate_key),
+            log_format: self.log_format.or(other.log_format),
+            log_addresses: self.log_addresses.or(other.log_addresses),
+            metrics: self.metrics.or(other.metrics),
         }
     }
 
     /// Where to listen. Unless told otherwise, on every address of this machine.
     pub(crate) fn listen(&self) -> SocketAddr {
         self.listen.unwrap_or(SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)))
+    }
+
+    /// Where the operator's own certificate is, if there is one.
+    pub(crate) fn certificate(&self) -> Result<Option<Files>, Fault> {
+        match (self.certificate.clone(), self.certificate_key.clone()) {
+            (Some(certificate), Some(key)) => Ok(Some(Files { certificate, key, form: Form::Pem })),
+            (None, None) => Ok(None),
+            _ => Err(Fault::HalfCertificate),
+        }
+    }
+
+    /// The keys whose values differ and that are read when a server starts, and never again.
+    pub(crate) fn fixed_since(&self, start: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("listen", self.listen != start.listen),
+            ("host", self.host != start.host),
+            ("retry", self.retry != start.retry),
+            ("log_format", self.log_format != start.log_format),
+            ("log_addresses", self.log_addresses != start.log_addresses),
+            ("metrics", self.metrics != start.metrics),
+        ];
+        differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
     /// The link to a server that listens on `listen`: at the host that was named, else at the address it
@@ -124,6 +205,21 @@ impl Config {
         };
         let server = Host { host, port: port.unwrap_or_else(|| listen.port()) };
         Link { server, invite: None, pin: pin.clone() }
+    }
+}
+
+impl TryFrom<String> for Loopback {
+    type Error = Fault;
+
+    fn try_from(text: String) -> Result<Self, Fault> {
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        address.map(Self).ok_or(Fault::NotLoopback(text))
+    }
+}
+
+impl From<Loopback> for SocketAddr {
+    fn from(Loopback(address): Loopback) -> Self {
+        address
     }
 }
 
@@ -211,6 +307,11 @@ mod tests {
             registration: Some(Registration::Closed),
             retry: Some(Retry::Always),
             log: Some("debug".to_owned()),
+            certificate: Some(PathBuf::from("/etc/hitherd/fullchain.pem")),
+            certificate_key: Some(PathBuf::from("/etc/hitherd/privkey.pem")),
+            log_format: Some(LogFormat::Json),
+            log_addresses: Some(LogAddresses::Full),
+            metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
         };
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));
         assert_eq!(read(&Config::default().to_file().unwrap()), Ok(Config::default()));
@@ -224,6 +325,8 @@ mod tests {
             ("registration = \"maybe\"", 1, "registration"),
             ("host = \"chat example\"", 1, "host"),
             ("retry = 1", 1, "retry"),
+            ("metrics = \"0.0.0.0:9464\"", 1, "metrics"),
+            ("metrics = \"127.0.0.1\"", 1, "metrics"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(&format!("line {line}, {key}: ")), "{error}");

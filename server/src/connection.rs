@@ -5,14 +5,15 @@ use std::{net::IpAddr, sync::Arc};
 
 use hither_proto::{
     crypto::rng::Rng,
-    directory::{Input, Output, Session, Signal},
+    directory::{Input, Outcome, Output, Session, Signal, Task},
     login::Channel,
 };
 use tokio::time::sleep;
-use tracing::trace;
+use tracing::{debug, trace};
 
 use crate::{
     data::random,
+    metrics::{Limit, Step, Tally},
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
@@ -27,6 +28,7 @@ pub(crate) struct Connection {
     from: IpAddr,
     address: Address,
     inbox: Inbox,
+    tally: Tally,
     /// Nothing can be sent any more.
     gone: bool,
 }
@@ -42,9 +44,11 @@ impl Connection {
         let channel = Channel { exporter, pin: shared.pin.clone() };
         let observed = quic.remote_address();
         let rng = Rng::from_seed(random()?);
-        let session = Session::new(shared.now(), shared.settings, channel, observed, rng);
+        let session = Session::new(shared.now(), shared.settings(), channel, observed, rng);
         let (address, inbox) = inbox();
-        Ok(Self { shared, quic, session, id, from: observed.ip(), address, inbox, gone: false })
+        let tally = Tally::new(&shared.metrics);
+        let from = observed.ip();
+        Ok(Self { shared, quic, session, id, from, address, inbox, tally, gone: false })
     }
 
     /// Goes on until the session has ended.
@@ -83,7 +87,7 @@ impl Connection {
             },
             signal = self.inbox.next() => match signal {
                 Some(signal) => self.handle(Input::Signal(signal)),
-                None => self.gone = true,
+                None => self.overrun(),
             },
             () = timeout => self.handle(Input::Timeout),
             () = draining => match self.session.name() {
@@ -99,28 +103,60 @@ impl Connection {
             match output {
                 Output::Bind { name, session, revision } => {
                     let (connection, address) = (self.id, self.address.clone());
+                    debug!(
+                        connection = connection.0,
+                        user = %self.shared.pseudonyms.user(&name),
+                        "speaks for"
+                    );
                     let newcomer = Binding { connection, session, revision, address };
                     self.shared.router.bind(name, newcomer);
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
-                    let outcome = self.shared.tasks.perform(task, self.from).await;
+                    let outcome = self.perform(task).await;
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
+                    self.tally.routes(&signal);
                     let returned = self.shared.router.route(name, signal);
                     if let Some(Signal::Ask { attempt, .. }) = returned.as_deref() {
+                        self.tally.found_nobody();
                         self.handle(Input::Unrouted(*attempt));
                     }
                 }
                 Output::Send(body) => self.send(&body).await,
                 Output::Unbind(name) => {
+                    debug!(
+                        connection = self.id.0,
+                        user = %self.shared.pseudonyms.user(&name),
+                        "has gone"
+                    );
                     let was_ours = self.shared.router.unbind(&name, self.id);
                     self.handle(Input::Unbound { was_ours });
                 }
             }
         }
         true
+    }
+
+    async fn perform(&mut self, task: Task) -> Outcome {
+        let (connection, step) = (self.id.0, Step::of(&task));
+        if let Task::StartLogin { name, .. } = &task {
+            let pseudonyms = &self.shared.pseudonyms;
+            debug!(
+                connection,
+                user = %pseudonyms.user(name),
+                from = %pseudonyms.address(self.from),
+                "would like to log in"
+            );
+        }
+        let outcome = self.shared.tasks.perform(task, self.from).await;
+        self.tally.performed(step, &outcome);
+        if let Outcome::Limited { .. } = outcome {
+            let from = self.shared.pseudonyms.address(self.from);
+            debug!(connection, %from, ?step, "too many attempts");
+        }
+        outcome
     }
 
     /// Sends a frame. A client that does not read ends its connection, and holds nobody else up.
@@ -130,9 +166,18 @@ impl Connection {
         }
         let sent = tokio::select! {
             sent = self.quic.send(body) => sent,
-            () = self.inbox.overrun() => Err(Gone),
+            () = self.inbox.overrun() => {
+                self.overrun();
+                return;
+            }
         };
         self.gone = sent.is_err();
+    }
+
+    /// The client does not keep up with what others say to it.
+    fn overrun(&mut self) {
+        self.shared.metrics.limit_hit(Limit::Signals);
+        self.gone = true;
     }
 
     fn handle(&mut self, input: Input<'_>) {

@@ -19,11 +19,21 @@ use hither_proto::{
 use zeroize::Zeroizing;
 
 use crate::{
-    audit::Audit, config::Config, fault::Fault, limits::SNAPSHOT_AGE_MAX, storage, tls::Identity,
+    audit::Audit,
+    certificates::{Files, Form},
+    config::Config,
+    fault::Fault,
+    limits::SNAPSHOT_AGE_MAX,
+    storage,
+    tls::Identity,
 };
 
 const IDENTITY_KEY: &str = "identity.key";
 const IDENTITY_CERTIFICATE: &str = "identity.crt";
+/// What the server presents while the key of its identity is elsewhere.
+const LEAF_KEY: &str = "leaf.key";
+const LEAF_CERTIFICATE: &str = "leaf.crt";
+
 const OPAQUE_SETUP: &str = "opaque.setup";
 const DECOY_KEY: &str = "decoy.key";
 const DATABASE: &str = "hitherd.db";
@@ -94,8 +104,7 @@ impl DataFolder {
         let mut rng = Rng::from_seed(random()?);
         let opaque =
             ServerSetup::generate(&mut rng).to_secret().context("writing OPAQUE's keys")?;
-        folder.write(IDENTITY_KEY, &identity.key_bytes())?;
-        folder.write(IDENTITY_CERTIFICATE, identity.certificate_bytes())?;
+        folder.write_identity(&identity)?;
         folder.write(OPAQUE_SETUP, opaque.expose())?;
         folder.write(DECOY_KEY, rng.secret::<32>().expose())?;
         folder.write(CONFIG, config.to_file()?.as_bytes())?;
@@ -234,7 +243,53 @@ impl DataFolder {
         Ok(self.identity()?.pin().clone())
     }
 
-    fn identity(&self) -> Result<Identity, Fault> {
+    /// A server that does not run, and the right to change its keys.
+    pub(crate) fn open_alone(path: &Path) -> Result<(Self, Lock), Fault> {
+        let folder = Self::open(path)?;
+        Ok((folder, lock(path)?))
+    }
+
+    /// What the server presents while the key of its identity is elsewhere.
+    pub(crate) fn leaf(&self) -> Files {
+        let [certificate, key] = [LEAF_CERTIFICATE, LEAF_KEY].map(|name| self.file(name));
+        Files { certificate, key, form: Form::Der }
+    }
+
+    /// Puts a certificate there that the server presents while the key of its identity is elsewhere.
+    pub(crate) fn write_leaf(&self, certificate: &[u8], key: &[u8]) -> Result<(), Fault> {
+        self.write(LEAF_KEY, key)?;
+        self.write(LEAF_CERTIFICATE, certificate)
+    }
+
+    /// Writes an identity down, key and all. If this is interrupted, it has to be done again.
+    pub(crate) fn write_identity(&self, identity: &Identity) -> Result<(), Fault> {
+        let key = identity.key_bytes().context("the identity's key is not here")?;
+        self.write(IDENTITY_CERTIFICATE, identity.certificate_bytes())?;
+        self.write(IDENTITY_KEY, &key)?;
+        for left in [LEAF_CERTIFICATE, LEAF_KEY] {
+            if self.file(left).exists() {
+                self.remove(left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the key of the identity.
+    pub(crate) fn remove_identity_key(&self) -> Result<(), Fault> {
+        self.remove(IDENTITY_KEY)
+    }
+
+    /// The certificate of the identity, which is here wherever the key is.
+    pub(crate) fn identity_certificate(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        self.read(IDENTITY_CERTIFICATE)
+    }
+
+    /// What clients are pinned to, with its key if that is here.
+    pub(crate) fn identity(&self) -> Result<Identity, Fault> {
+        if !self.file(IDENTITY_KEY).exists() && self.file(LEAF_CERTIFICATE).exists() {
+            let identity = Identity::without_key(&self.read(IDENTITY_CERTIFICATE)?);
+            return identity.ok_or_else(|| Fault::DamagedKey(self.file(IDENTITY_CERTIFICATE)));
+        }
         let identity =
             Identity::from_bytes(&self.read(IDENTITY_KEY)?, &self.read(IDENTITY_CERTIFICATE)?);
         identity.ok_or_else(|| Fault::DamagedKey(self.file(IDENTITY_KEY)))

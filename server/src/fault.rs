@@ -29,6 +29,11 @@ pub(crate) enum Fault {
     #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
     Host(String),
 
+    #[error("{}: {problem}", path.display())]
+    Certificate { path: PathBuf, problem: CertificateProblem },
+    #[error("a certificate needs both `certificate` and `certificate_key`")]
+    HalfCertificate,
+
     #[error("with the host {0} a link that carries an invite is longer than 100 letters")]
     LinkTooLong(String),
 
@@ -59,6 +64,14 @@ pub(crate) enum Fault {
     Exposed { path: PathBuf, mode: u32 },
     #[error("a server was coming back from a backup in {}, and was interrupted", .0.display())]
     HalfRestored(PathBuf),
+    #[error("{} is not the key of a server's identity, or the password is another", .0.display())]
+    ExportedKey(PathBuf),
+    #[error("{} holds the key of another server", .0.display())]
+    ForeignKey(PathBuf),
+    #[error("the key of the identity is not in {}", .0.display())]
+    KeyElsewhere(PathBuf),
+    #[error("every client would refuse this server until its owner gives it the new link")]
+    Unconfirmed,
     #[error("another hitherd is at work in {}", .0.display())]
     InUse(PathBuf),
     #[error("{} is missing", .0.display())]
@@ -80,6 +93,10 @@ pub(crate) enum Fault {
     File { path: PathBuf, error: io::Error },
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot answer monitors on {address}: {error}")]
+    Monitor { address: SocketAddr, error: io::Error },
+    #[error("{0} is not an address and a port of this machine itself")]
+    NotLoopback(String),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
     #[error("another program already uses UDP port {} of {}", .0.port(), .0.ip())]
@@ -88,6 +105,25 @@ pub(crate) enum Fault {
     ReadOnly(PathBuf),
     #[error("something went wrong that should not have: {0:#}")]
     Internal(#[from] anyhow::Error),
+}
+
+/// Why an operator's certificate is not used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum CertificateProblem {
+    #[error("this key belongs to another certificate")]
+    AnotherKey,
+    #[error("the certificate is not valid yet")]
+    Early,
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the certificate is damaged, or not one for a server")]
+    NotForServers,
+    #[error("the server's identity has not signed it, and the key to do so is elsewhere")]
+    NotVouchedFor,
+    #[error("nothing in PEM is in it that belongs there")]
+    NotPem,
+    #[error("a key of this kind cannot be used; ECDSA, Ed25519 and RSA can")]
+    UnknownKey,
 }
 
 impl Fault {
@@ -121,9 +157,12 @@ impl Fault {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Arguments(_)
+            | Self::Certificate { .. }
             | Self::Config { .. }
+            | Self::HalfCertificate
             | Self::Host(_)
             | Self::LinkTooLong(_)
+            | Self::NotLoopback(_)
             | Self::Unreadable { .. } => "usage",
             Self::Administration(refusal) => match refusal {
                 Refusal::Malformed => "internal",
@@ -135,7 +174,11 @@ impl Fault {
             Self::OtherServer(_) => "server_identity_mismatch",
             Self::Checks(_) | Self::Unwell(_) => "unhealthy",
             Self::Backup(fault) => fault.code(),
-            Self::AlreadyThere(_) => "refused",
+            Self::AlreadyThere(_)
+            | Self::ExportedKey(_)
+            | Self::ForeignKey(_)
+            | Self::KeyElsewhere(_)
+            | Self::Unconfirmed => "refused",
             Self::NotThere(_) => "not_found",
             Self::DamagedKey(_)
             | Self::DamagedDatabase(_)
@@ -148,7 +191,7 @@ impl Fault {
             | Self::NewerDatabase { .. }
             | Self::NotEmpty(_)
             | Self::ReadOnly(_) => "data_unusable",
-            Self::Listen { .. } | Self::PortInUse(_) => "listen_failed",
+            Self::Listen { .. } | Self::Monitor { .. } | Self::PortInUse(_) => "listen_failed",
             Self::Output(_) => "output_failed",
             Self::Internal(_) => "internal",
         }
@@ -170,7 +213,14 @@ impl Fault {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Arguments(_) => "see `hitherd help`".into(),
-            Self::Config { .. } => "correct the file and try again".into(),
+            Self::Certificate { problem: CertificateProblem::Expired, .. } => {
+                "renew it; one that was signed ahead, with `hitherd key sign`".into()
+            }
+            Self::Certificate { .. } => {
+                "name a certificate and its key in PEM with `certificate` and `certificate_key`, or neither"
+                    .into()
+            }
+            Self::Config { .. } | Self::HalfCertificate => "correct the file and try again".into(),
             Self::Host(_) => "name the host as clients reach it, as in chat.example.org".into(),
             Self::LinkTooLong(_) => {
                 "set a shorter `host` in the configuration, or one with the port 4433".into()
@@ -197,6 +247,10 @@ impl Fault {
                  one, because without its keys nobody can log in"
                     .into()
             }
+            Self::ExportedKey(_) => "try another password, or another copy of the file".into(),
+            Self::ForeignKey(_) => "name the file that was exported from this server".into(),
+            Self::KeyElsewhere(_) => "bring it back with `hitherd key import`".into(),
+            Self::Unconfirmed => "add --yes if that is what you want".into(),
             Self::Exposed { path, .. } => format!("run `chmod 600 {}`", path.display()),
             Self::InUse(_) => "stop it first, or name another folder".into(),
             Self::NewerDatabase { .. } => {
@@ -208,6 +262,8 @@ impl Fault {
             }
             Self::DiskFull(_) => "make room and try again".into(),
             Self::File { .. } | Self::Output(_) | Self::Unreadable { .. } => "see to it and try again".into(),
+            Self::Monitor { .. } => "name another port with `metrics` in the configuration".into(),
+            Self::NotLoopback(_) => "name one such as 127.0.0.1:9464".into(),
             Self::Listen { .. } => "name another address with --listen".into(),
             Self::PortInUse(_) => "stop it, or name another port with --listen".into(),
             Self::ReadOnly(_) => "make it writable for this user, or name another folder".into(),

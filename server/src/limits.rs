@@ -138,6 +138,19 @@ pub(crate) const DISK_MARGIN: u64 = 256 * 1024;
 /// Requests that become durable together while the disk is full, so that they fit into the reserve.
 pub(crate) const TIGHT_BATCH_MAX: usize = 8;
 
+/// Connections to the monitoring port at once. There is one monitor as a rule, and it asks now and then.
+pub(crate) const HTTP_CONNECTIONS_MAX: usize = 8;
+
+/// A request to the monitoring port: a line, and the headers that browsers and monitors add.
+pub(crate) const HTTP_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a request to the monitoring port may take to come and to be answered.
+pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the storage may take to answer before the server is not ready: longer than a flush of a bad
+/// disk, shorter than any monitor waits.
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
 pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;

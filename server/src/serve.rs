@@ -1,6 +1,10 @@
 //! A running server: lets callers in, and when it is asked to stop, lets everybody finish.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use hither_proto::{
     directory::Settings,
@@ -12,35 +16,49 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
-use tracing::{debug, error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     administration::{Administration, Running},
     admission::{Admission, Admitted, Verdict},
+    certificates::Certificates,
     config::{Config, Registration},
     connection::Connection,
     control::Control,
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
+    logging::Logging,
+    metrics::{Limit, Metrics},
+    monitor::Monitor,
+    pseudonym::Pseudonyms,
     quic::{Caller, Listener, ResetKey, bind},
+    reload::Reloading,
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
     tasks::Tasks,
+    tls,
 };
 
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) pin: ServerPin,
-    pub(crate) settings: Settings,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) router: Arc<Router>,
     pub(crate) tasks: Tasks,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pseudonyms: Pseudonyms,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
     start: Instant,
 }
 
 impl Shared {
+    /// What holds for a session that begins now.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { registration_open: self.tasks.registration() != Registration::Closed }
+    }
+
     /// The time, as sessions are told it.
     pub(crate) fn now(&self) -> Time {
         Time::since_start(self.start.elapsed())
@@ -52,6 +70,7 @@ pub(crate) struct Server {
     listener: Listener,
     listen: SocketAddr,
     link: Link,
+    monitor: Option<Monitor>,
     admission: Admission,
     shared: Arc<Shared>,
     storage_thread: StorageThread,
@@ -71,26 +90,39 @@ impl Server {
             return Err(Fault::DamagedDatabase(data.database()));
         };
         let reset = ResetKey::new(&decoy);
-        let listener = Listener::new(socket, identity.tls()?, reset)?;
+        let pin = identity.pin().clone();
+        let (files, now) = (config.certificate()?, SystemTime::now());
+        let certificates = Arc::new(Certificates::new(identity, data.leaf(), files.as_ref(), now)?);
+        let tls = tls::config(Arc::clone(&certificates) as _)?;
+        let listener = Listener::new(socket, tls, reset)?;
         let listen = listener.local_address()?;
+        let monitor = match config.metrics {
+            Some(address) => Some(Monitor::bind(address.into(), data.database()).await?),
+            None => None,
+        };
         info!(accounts, %listen, "open");
         let (router, drain) = (Arc::new(Router::new()), Arc::new(Notify::new()));
         let running = Running { listen, router: Arc::clone(&router), drain: Arc::clone(&drain) };
         let administration = Administration::new(storage.clone(), data.audit(), Some(running));
         let control = Control::listen(data, administration);
+        let metrics = Arc::new(Metrics::new(SystemTime::now()));
         let registration = config.registration.unwrap_or_default();
+        let pseudonyms = Pseudonyms::new(&decoy, config.log_addresses.unwrap_or_default());
         let shared = Shared {
-            pin: identity.pin().clone(),
-            settings: Settings { registration_open: registration != Registration::Closed },
+            pin: pin.clone(),
+            certificates,
             router,
-            tasks: Tasks::new(storage, registration, opaque, decoy),
+            tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
+            metrics,
+            pseudonyms,
             draining: watch::Sender::new(false),
             start: Instant::now(),
         };
         Ok(Self {
             listener,
             listen,
-            link: config.link(listen, identity.pin()),
+            link: config.link(listen, &pin),
+            monitor,
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
             storage_thread,
@@ -109,8 +141,18 @@ impl Server {
         &self.link
     }
 
+    /// What can be changed while this runs. It does not keep the server from ending.
+    pub(crate) fn reloading(&self, logging: Logging, config: Config) -> Reloading {
+        Reloading::new(Arc::downgrade(&self.shared), logging, config)
+    }
+
+    /// Where monitors are answered, if anywhere.
+    pub(crate) fn metrics(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().and_then(Monitor::address)
+    }
+
     /// Serves until `stop`, then lets everybody finish.
-    pub(crate) async fn run(self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
         let drain = Arc::clone(&self.drain);
         let stop = async {
@@ -119,6 +161,8 @@ impl Server {
                 () = drain.notified() => {}
             }
         };
+        let shared = Arc::clone(&self.shared);
+        let monitor = self.monitor.take().map(|monitor| monitor.spawn(shared));
         self.let_in(&mut connections, stop).await;
 
         info!(connections = connections.len(), "shutting down");
@@ -130,12 +174,15 @@ impl Server {
             }
         };
         if timeout(DRAIN_TIMEOUT, ended).await.is_err() {
-            debug!(connections = connections.len(), "cut off");
+            warn!(connections = connections.len(), "cut off");
             connections.shutdown().await;
         }
         self.listener.close().await;
         if let Some(control) = self.control {
             control.close().await;
+        }
+        if let Some(monitor) = monitor {
+            monitor.stop().await;
         }
         // With the last way to it, the storage ends: everything it was asked to do is done by then.
         drop(self.shared);
@@ -158,12 +205,21 @@ impl Server {
                             let id = ConnectionId(callers);
                             connections.spawn(converse(shared, caller, admitted, id));
                         }
-                        Verdict::Retry => caller.retry(),
-                        Verdict::Refuse => caller.refuse(),
+                        Verdict::Retry => {
+                            self.shared.metrics.retry_sent();
+                            caller.retry();
+                        }
+                        Verdict::Refuse => {
+                            self.shared.metrics.limit_hit(Limit::Connections);
+                            caller.refuse();
+                        }
                     }
                 }
                 Some(ended) = connections.join_next() => report(ended),
-                _ = forget.tick() => self.shared.tasks.forget(),
+                _ = forget.tick() => {
+                    self.shared.tasks.forget();
+                    self.shared.certificates.look_after(SystemTime::now());
+                }
             }
         }
     }
@@ -172,7 +228,9 @@ impl Server {
 /// From a caller's first packet to its last.
 async fn converse(shared: Arc<Shared>, caller: Caller, mut admitted: Admitted, id: ConnectionId) {
     // Most of those who do not get through the handshake are no clients of ours.
+    let handshake = shared.metrics.handshake();
     let Ok(quic) = caller.connect().await else { return };
+    handshake.completed();
     admitted.connected();
     match Connection::new(shared, quic, id) {
         Ok(connection) => connection.run().await,

@@ -1,6 +1,10 @@
 //! What sessions ask of the server beyond answering: performed here, each to its one outcome.
 
-use std::{net::IpAddr, sync::Arc, thread};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+    thread,
+};
 
 use hither_proto::{
     crypto::{
@@ -16,12 +20,13 @@ use hither_proto::{
     name::Name,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use tracing::{debug, error};
+use tracing::error;
 
 use crate::{
     attempts::{Attempts, TooMany},
     config::Registration,
     data::random,
+    metrics::Metrics,
     storage::{Storage, Unavailable},
 };
 
@@ -29,11 +34,12 @@ use crate::{
 pub(crate) struct Tasks {
     storage: Storage,
     attempts: Attempts,
-    registration: Registration,
+    registration: RwLock<Registration>,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
     /// One permit a core: more public-key work at once would only take turns.
     cores: Semaphore,
+    metrics: Arc<Metrics>,
 }
 
 impl Tasks {
@@ -43,16 +49,33 @@ impl Tasks {
         registration: Registration,
         opaque: ServerSetup,
         decoy: Secret<32>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let cores = thread::available_parallelism().map_or(1, Into::into);
         Self {
             storage,
             attempts: Attempts::new(),
-            registration,
+            registration: RwLock::new(registration),
             opaque: Arc::new(opaque),
             decoy,
             cores: Semaphore::new(cores),
+            metrics,
         }
+    }
+
+    /// Who may register.
+    pub(crate) fn registration(&self) -> Registration {
+        *self.registration.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this is who may register.
+    pub(crate) fn set_registration(&self, registration: Registration) {
+        *self.registration.write().unwrap_or_else(PoisonError::into_inner) = registration;
+    }
+
+    /// What is asked of the disk.
+    pub(crate) const fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Performs a task for a client at `address`.
@@ -79,7 +102,7 @@ impl Tasks {
     }
 
     async fn create_account(&self, account: Box<NewAccount>, session: NewSession) -> Outcome {
-        let account = match self.registration {
+        let account = match self.registration() {
             // Where nobody needs an invite, none is looked at or spent.
             Registration::Open => Box::new(NewAccount { invite: None, ..*account }),
             Registration::Invite if account.invite.is_some() => account,
@@ -170,6 +193,7 @@ impl Tasks {
         &self,
         work: impl FnOnce() -> Result<Outcome, OpaqueFailed> + Send + 'static,
     ) -> Outcome {
+        let _counted = self.metrics.computing();
         let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome.unwrap_or(Outcome::Malformed),
@@ -182,6 +206,5 @@ impl Tasks {
 }
 
 fn limited(TooMany(wait): TooMany) -> Outcome {
-    debug!("too many attempts");
     Outcome::Limited { retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
 }

@@ -25,6 +25,7 @@ mod login;
 mod logout;
 mod machines;
 mod mitm;
+mod operations;
 mod outbox;
 mod privacy;
 mod restart;

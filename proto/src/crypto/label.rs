@@ -21,12 +21,16 @@ pub enum Label {
     Fingerprint,
     /// The key-agreement half of an identity, from its seed.
     IdentityAgree,
+    /// The key under which a server's identity leaves its machine, from a password.
+    IdentityExport,
     /// The signature half of an identity, from its seed.
     IdentitySign,
     /// The hash under which a server keeps an invite.
     Invite,
     /// The first bytes of a dialler's QUIC packets, by which a door knows an invited guest.
     Knock,
+    /// The key by which a server calls people by other names in its log.
+    LogName,
     /// The OPAQUE context.
     Login,
     /// The client's half of the logout exchange.
@@ -76,9 +80,11 @@ impl Label {
             Self::EnvelopeKey => b"hither/1 envelope key",
             Self::Fingerprint => b"hither/1 fingerprint",
             Self::IdentityAgree => b"hither/1 identity agree",
+            Self::IdentityExport => b"hither/1 identity export",
             Self::IdentitySign => b"hither/1 identity sign",
             Self::Invite => b"hither/1 invite",
             Self::Knock => b"hither/1 knock",
+            Self::LogName => b"hither/1 log name",
             Self::Login => b"hither/1 login",
             Self::LogoutClient => b"hither/1 logout client",
             Self::LogoutServer => b"hither/1 logout server",

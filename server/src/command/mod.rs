@@ -6,7 +6,7 @@ mod link;
 mod run;
 mod user;
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::{
     control::Administered,
     data::DataFolder,
     fault::Fault,
+    key,
 };
 
 /// Does what was typed.
@@ -37,16 +38,16 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
         }
         Command::Health { data } => examine::health(&data.folder, output),
         Command::Invite(command) => invite::perform(command, output),
+        Command::Key(command) => key::perform(&command, SystemTime::now(), output),
         Command::Link { data, qr } => {
             link::print(&DataFolder::open(&data.folder)?.link()?, qr, output)
         }
         Command::Restore { file, data, password } => {
             restore(&data.folder, &file, &password.read()?, output)
         }
-        Command::Run { data, listen, config } => {
-            let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
-            let typed = Config { listen, ..Config::default() };
-            run::run(&data.folder, typed.over(named), output)
+        Command::Run { data, listen, config, log_format } => {
+            let typed = Config { listen, log_format, ..Config::default() };
+            run::run(&data.folder, &typed, config.as_deref(), output)
         }
         Command::User(command) => user::perform(command, output),
     }

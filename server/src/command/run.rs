@@ -4,15 +4,13 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
-use hither_proto::name::Link;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::Output,
@@ -21,20 +19,30 @@ use crate::{
     data::{DataFolder, Lock},
     fault::Fault,
     limits::LOCK_PATIENCE,
+    logging::Logging,
     serve::Server,
 };
 
 const LOCK_GLANCE: Duration = Duration::from_millis(20);
 
-pub(super) fn run(path: &Path, config: Config, output: Output) -> Result<(), Fault> {
+pub(super) fn run(
+    path: &Path,
+    typed: &Config,
+    file: Option<&Path>,
+    output: Output,
+) -> Result<(), Fault> {
     // Flags and files that were named hold for this run, and are not written down for the next.
     let (data, _lock) = open(path)?;
-    let config = config.over(data.config()?);
-    serve(&data, &config, |listen, link| {
+    let read = || {
+        let named = file.map_or_else(|| Ok(Config::default()), Config::read)?;
+        Ok(typed.clone().over(named).over(data.config()?))
+    };
+    serve(&data, &read()?, Some(&read), |server| {
+        let (listen, link) = (server.listen(), server.link());
         if let Err(fault) = data.write_link(link) {
             warn!("`hitherd link` may show an old link: {fault}");
         }
-        announce(listen, link, &format!("hitherd listens on {listen}\n{link}"), output)
+        announce(server, &format!("hitherd listens on {listen}\n{link}"), output)
     })
 }
 
@@ -60,7 +68,8 @@ pub(super) fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
     let config = Config { listen: Some(listen), ..Config::default() };
     let data = DataFolder::init(folder.path(), &config)?;
     let place = folder.path().display().to_string();
-    serve(&data, &config, |listen, link| {
+    serve(&data, &config, None, |server| {
+        let (listen, link) = (server.listen(), server.link());
         let text = format!(
             "server   {listen}   (data in {place}, removed at exit)\n\
              link     {link}\n\
@@ -68,63 +77,64 @@ pub(super) fn dev(listen: SocketAddr, output: Output) -> Result<(), Fault> {
              \x20 hither -p alice register alice --server '{link}'\n\
              \x20 hither -p bob register bob --server '{link}'"
         );
-        announce(listen, link, &text, output)
+        announce(server, &text, output)
     })?;
     folder.close().map_err(|error| Fault::file(Path::new(&place), error))
 }
 
-fn announce(listen: SocketAddr, link: &Link, text: &str, output: Output) -> Result<(), Fault> {
-    let (listen, link) = (listen.to_string(), link.to_string());
-    output.print(text, json!({ "event": "ready", "listen": listen, "link": link }))
+fn announce(server: &Server, text: &str, output: Output) -> Result<(), Fault> {
+    let (listen, link) = (server.listen().to_string(), server.link().to_string());
+    let mut ready = json!({ "event": "ready", "listen": listen, "link": link });
+    if let Some(metrics) = server.metrics() {
+        ready["metrics"] = metrics.to_string().into();
+    }
+    output.print(text, ready)
 }
 
-/// Runs a server until it is asked to stop. `ready` is called when it accepts connections.
+/// Runs a server until it is asked to stop. `ready` is called when it accepts connections. When it is asked
+/// to, it reads its configuration `again`; if there is none to read, that asks it to stop, as the end of a
+/// terminal does.
 fn serve(
     data: &DataFolder,
     config: &Config,
-    ready: impl FnOnce(SocketAddr, &Link) -> Result<(), Fault>,
+    again: Option<&dyn Fn() -> Result<Config, Fault>>,
+    ready: impl FnOnce(&Server) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    log(config)?;
+    let logging = Logging::start(config)?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     runtime.block_on(async {
-        let stop = Stop::listen().context("listening for signals")?;
+        let signals = Signals::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
-        ready(server.listen(), server.link())?;
-        server.run(stop.asked()).await;
+        ready(&server)?;
+        let reloading = server.reloading(logging, config.clone());
+        let reload = again.map(|again| || reloading.reload(again(), SystemTime::now()));
+        server.run(signals.until_stop(reload)).await;
         Ok(())
     })
 }
 
-/// Starts the log: what `RUST_LOG` says, else the configuration, else what happens to the server itself.
-fn log(config: &Config) -> Result<(), Fault> {
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(filter) if !filter.is_empty() => filter,
-        _ => config.log.clone().unwrap_or_else(|| "info".to_owned()),
-    };
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|error| Fault::Arguments(format!("cannot log `{filter}`: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = log.with_ansi(false).try_init();
-    started.map_err(|error| Fault::Internal(anyhow::anyhow!("starting the log: {error}")))
-}
+/// The signals that ask something of a server.
+struct Signals([Signal; 3]);
 
-/// The signals that ask a server to stop.
-struct Stop([Signal; 3]);
-
-impl Stop {
+impl Signals {
     fn listen() -> io::Result<Self> {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = kinds.map(signal);
         Ok(Self([terminate?, interrupt?, hangup?]))
     }
 
-    /// Waits for one of them.
-    async fn asked(mut self) {
+    /// Waits for one that asks it to stop, and does what the others ask for.
+    async fn until_stop(mut self, reload: Option<impl Fn()>) {
         let [terminate, interrupt, hangup] = &mut self.0;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => match &reload {
+                    Some(reload) => reload(),
+                    None => return,
+                },
+            }
         }
     }
 }

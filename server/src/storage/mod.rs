@@ -16,7 +16,9 @@ pub(crate) use self::{accounts::Credentials, administration::Ended};
 
 use std::{
     path::Path,
+    sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -34,6 +36,7 @@ use crate::{
     clock::unix_seconds,
     fault::Fault,
     limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
+    metrics::Durations,
 };
 use reserve::{Reserve, Tight};
 
@@ -41,6 +44,7 @@ use reserve::{Reserve, Tight};
 #[derive(Clone)]
 pub(crate) struct Storage {
     jobs: mpsc::Sender<Job>,
+    durations: Arc<Durations>,
     tight: Tight,
 }
 
@@ -92,7 +96,23 @@ impl Storage {
         let (jobs, waiting) = mpsc::channel(STORAGE_QUEUE_MAX);
         let thread = thread::Builder::new().name("storage".to_owned());
         let thread = thread.spawn(move || work(database, &reserve, waiting));
-        Ok((Self { jobs, tight }, StorageThread(thread.context("starting a thread")?)))
+        let thread = StorageThread(thread.context("starting a thread")?);
+        Ok((Self { jobs, durations: Arc::default(), tight }, thread))
+    }
+
+    /// Whether the database can be read.
+    pub(crate) async fn responds(&self) -> Result<(), Unavailable> {
+        self.run(|database| database.query_row("PRAGMA user_version", [], |_| Ok(()))).await
+    }
+
+    /// How many requests wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
+    /// How long requests have taken, waiting included.
+    pub(crate) fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// How many accounts there are.
@@ -158,6 +178,7 @@ impl Storage {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
+        let asked = Instant::now();
         let (tell, told) = oneshot::channel();
         let job = Job(Box::new(move |database| {
             let answer = ask(database)?;
@@ -166,7 +187,9 @@ impl Storage {
         }));
         self.jobs.send(job).await.map_err(|_| Unavailable)?;
         // An answer that is not told is one that did not become true.
-        told.await.map_err(|_| Unavailable)
+        let answer = told.await.map_err(|_| Unavailable);
+        self.durations.add(asked.elapsed());
+        answer
     }
 }
 

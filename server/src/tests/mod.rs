@@ -2,6 +2,7 @@
 
 mod abuse;
 mod logins;
+mod monitoring;
 mod people;
 
 use std::{net::SocketAddr, time::Duration};
@@ -35,6 +36,7 @@ struct Host {
     folder: TempDir,
     config: Config,
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -47,7 +49,7 @@ impl Host {
         let folder = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:0".parse().unwrap();
         DataFolder::init(folder.path(), &config).unwrap();
-        let mut host = Self { folder, config, address, running: None };
+        let mut host = Self { folder, config, address, metrics: None, running: None };
         host.starts().await;
         host
     }
@@ -57,6 +59,7 @@ impl Host {
         let data = DataFolder::open(self.folder.path()).unwrap();
         let server = Server::open(&data, &config).await.unwrap();
         self.address = server.listen();
+        self.metrics = server.metrics();
         let (stop, stopped) = oneshot::channel();
         // A test that fails drops the other end, which stops the server as well.
         let running = tokio::spawn(server.run(async { drop(stopped.await) }));

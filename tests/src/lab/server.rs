@@ -3,7 +3,8 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Outcome, Running, Transcript};
+use super::{Machine, Outcome, Running, Transcript, until_true};
 
 /// What a malicious server says about somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct Server {
     data: PathBuf,
     address: SocketAddr,
     link: String,
+    metrics: Option<SocketAddr>,
     process: Option<Running>,
     log: String,
 }
@@ -40,12 +42,13 @@ impl Server {
     #[track_caller]
     pub(crate) fn start(transcript: &Arc<Transcript>, data: &Path, env: &[(&str, &OsStr)]) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address, link) = launch(transcript, data, free, env);
+        let Ready { process, address, link, metrics } = launch(transcript, data, free, env, &[]);
         Self {
             transcript: Arc::clone(transcript),
             data: data.to_owned(),
             address,
             link,
+            metrics,
             process: Some(process),
             log: String::new(),
         }
@@ -56,6 +59,78 @@ impl Server {
     #[track_caller]
     pub fn talkative(transcript: &Arc<Transcript>, data: &Path) -> Self {
         Self::start(transcript, data, &[("RUST_LOG", OsStr::new("trace"))])
+    }
+
+    /// A server in whose configuration file this stands, on a machine of its own if need be, started with
+    /// these flags.
+    #[must_use]
+    #[track_caller]
+    pub fn configured(
+        transcript: &Arc<Transcript>,
+        data: &Path,
+        config: &str,
+        machine: Option<&Machine>,
+        flags: &[&str],
+    ) -> Self {
+        let args = ["init".into(), "--data".into(), data.into(), "--json".into()];
+        transcript.start("hitherd", &args, &[], None).wait().done();
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let env = machine.map(|machine| machine.environment().to_vec()).unwrap_or_default();
+        write_config(data, config);
+        let Ready { process, address, link, metrics } = launch(transcript, data, free, &env, flags);
+        Self {
+            transcript: Arc::clone(transcript),
+            data: data.to_owned(),
+            address,
+            link,
+            metrics,
+            process: Some(process),
+            log: String::new(),
+        }
+    }
+
+    /// Changes its configuration file, which it may or may not notice.
+    pub fn is_configured(&self, config: &str) {
+        write_config(&self.data, config);
+    }
+
+    /// Sends it a signal, after which it goes on.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("it runs").signal(signal);
+    }
+
+    /// Asks it to read its configuration again (SIGHUP), and waits until it has logged `said` once more.
+    #[track_caller]
+    pub fn reloads(&self, said: &str) {
+        let count = || self.log().matches(said).count();
+        let before = count();
+        self.signal(Signal::HUP);
+        until_true(&format!("the log says: {said}"), || count() > before);
+    }
+
+    /// A page of its monitoring port: status and body. `None` if nobody answers there.
+    #[must_use]
+    pub fn page(&self, path: &str) -> Option<(u16, String)> {
+        let address = self.metrics.expect("a monitoring port");
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// What it has counted under this name, labels included.
+    #[must_use]
+    #[track_caller]
+    pub fn counted(&self, series: &str) -> f64 {
+        let (status, page) = self.page("/metrics").expect("metrics");
+        assert_eq!(status, 200, "{page}");
+        let mut lines = page.lines().filter_map(|line| line.rsplit_once(' '));
+        let (_, value) = lines.find(|(name, _)| *name == series).expect(series);
+        value.parse().unwrap()
     }
 
     /// Where it listens.
@@ -114,9 +189,10 @@ impl Server {
     #[track_caller]
     pub fn starts_again(&mut self) {
         assert!(self.process.is_none(), "it still runs");
-        let (process, address, link) = launch(&self.transcript, &self.data, self.address, &[]);
+        let Ready { process, address, link, metrics } =
+            launch(&self.transcript, &self.data, self.address, &[], &[]);
         assert_eq!(address, self.address, "it listens where it was told to");
-        (self.process, self.link) = (Some(process), link);
+        (self.process, self.link, self.metrics) = (Some(process), link, metrics);
     }
 
     /// Everything that it has logged and printed since it was first started.
@@ -218,14 +294,27 @@ fn database_file(data: &Path) -> PathBuf {
     database
 }
 
+fn write_config(data: &Path, config: &str) {
+    fs::write(data.join("hitherd.toml"), config).unwrap();
+}
+
+/// A process that accepts connections, and what it says of itself.
+struct Ready {
+    process: Running,
+    address: SocketAddr,
+    link: String,
+    metrics: Option<SocketAddr>,
+}
+
 #[track_caller]
 fn launch(
     transcript: &Transcript,
     data: &Path,
     listen: SocketAddr,
     env: &[(&str, &OsStr)],
-) -> (Running, SocketAddr, String) {
-    let args: [OsString; 6] = [
+    flags: &[&str],
+) -> Ready {
+    let mut args: Vec<OsString> = vec![
         "run".into(),
         "--data".into(),
         data.into(),
@@ -233,10 +322,16 @@ fn launch(
         listen.to_string().into(),
         "--json".into(),
     ];
+    args.extend(flags.iter().map(OsString::from));
     let mut process = transcript.start("hitherd", &args, env, None);
     let line = process.lines(1).remove(0);
     let ready: Value = serde_json::from_str(&line).expect("one object on the first line");
     assert_eq!((&ready["v"], &ready["event"]), (&1.into(), &"ready".into()), "{line}");
-    let address = ready["listen"].as_str().and_then(|text| text.parse().ok()).expect("an address");
-    (process, address, ready["link"].as_str().expect("a link").to_owned())
+    let address = |key: &str| ready[key].as_str().and_then(|text| text.parse().ok());
+    Ready {
+        process,
+        address: address("listen").expect("an address"),
+        link: ready["link"].as_str().expect("a link").to_owned(),
+        metrics: address("metrics"),
+    }
 }

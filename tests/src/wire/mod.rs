@@ -1,5 +1,6 @@
 //! What can stand between two processes: somebody who listens, and somebody who answers.
 
+mod certificate;
 mod forwarder;
 mod hello;
 mod impostor;
@@ -7,6 +8,7 @@ mod stranger;
 pub(crate) mod tls;
 
 pub use self::{
+    certificate::{Pem, presented_certificate},
     forwarder::Forwarder,
     hello::error_for_tls_1_2,
     impostor::{Forgery, Impostor},
