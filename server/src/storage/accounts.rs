@@ -33,7 +33,8 @@ pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<C
         "SELECT credential,
                 iif(EXISTS (SELECT 1 FROM disabled WHERE name = ?1), NULL, record), logins
          FROM account WHERE name = ?1
-         UNION ALL SELECT credential, NULL, 0 FROM tombstone WHERE name = ?1",
+         UNION ALL SELECT credential, NULL, 0 FROM tombstone
+         WHERE name = ?1 AND credential IS NOT NULL",
     )?;
     let read = |row: &rusqlite::Row<'_>| {
         let (credential, record) = (row::bytes(row, 0)?, row::bytes_if_any(row, 1)?);
@@ -64,7 +65,8 @@ pub(super) fn create(
     };
     let created = database
         .prepare_cached(
-            "INSERT INTO account SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0
+            "INSERT INTO account (name, credential, record, vault, entry, created, logins)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0
              WHERE NOT EXISTS (SELECT 1 FROM tombstone WHERE name = ?1) ON CONFLICT DO NOTHING",
         )?
         .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;

@@ -20,10 +20,13 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
 const APPLICATION_ID: i64 = 0x6869_7468;
 
 /// The version of the tables. Older ones are brought up to it; newer ones are left alone.
-const VERSION: i64 = 2;
+const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// The tables of version 1.
-const TABLES: &str = "
+/// What each version adds to the one before it. What was released is not changed any more.
+const MIGRATIONS: [&str; 2] = [ACCOUNTS, ADMINISTRATION];
+
+/// Version 1.
+const ACCOUNTS: &str = "
     CREATE TABLE account (
         name TEXT PRIMARY KEY,
         credential BLOB NOT NULL,
@@ -58,20 +61,17 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// What makes each version from the one before it, from version 2 on.
-const UPGRADES: [&str; 1] = [INVITES_AND_ABSENCE];
-
-/// Who may not log in at present, which names are gone for ever, and who may come.
-const INVITES_AND_ABSENCE: &str = "
+/// Version 2: who may not log in at present, which names are given up, and who may come.
+const ADMINISTRATION: &str = "
     CREATE TABLE disabled (
         name TEXT PRIMARY KEY,
         since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE tombstone (
         name TEXT PRIMARY KEY,
-        credential BLOB NOT NULL,
-        since INTEGER NOT NULL
+        created INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    ALTER TABLE tombstone ADD COLUMN credential BLOB;
     CREATE TABLE invite (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         hash BLOB NOT NULL UNIQUE,
@@ -82,8 +82,6 @@ const INVITES_AND_ABSENCE: &str = "
         revoked INTEGER NOT NULL
     ) STRICT;
 ";
-
-const _: () = assert!(UPGRADES.len() as i64 + 1 == VERSION);
 
 /// Makes the database of a new server, durably.
 pub(super) fn create(path: &Path) -> Result<(), Fault> {
@@ -100,7 +98,7 @@ pub(super) fn create(path: &Path) -> Result<(), Fault> {
 /// Opens the database of a server and makes sure that it can be worked with.
 pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     let database = there(path)?;
-    let before = version(&database, path)?;
+    let found = version(&database, path)?;
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -109,7 +107,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     if checked != "ok" {
         return Err(Fault::DamagedDatabase(path.to_owned()));
     }
-    upgrade(&database, before).map_err(|error| fault(path, &error))?;
+    migrate(&database, found).map_err(|error| fault(path, &error))?;
     Ok(database)
 }
 
@@ -193,26 +191,18 @@ fn configure(database: &Connection) -> rusqlite::Result<()> {
 }
 
 fn make(database: &Connection) -> rusqlite::Result<()> {
-    let transaction = database.unchecked_transaction()?;
-    transaction.execute_batch(TABLES)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", 1)?;
-    transaction.commit()?;
-    upgrade(database, 1)
+    database.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migrate(database, 0)
 }
 
-/// Brings the tables of version `from` up to the present one, all of it or nothing.
-fn upgrade(database: &Connection, from: i64) -> rusqlite::Result<()> {
-    if from == VERSION {
-        return Ok(());
-    }
+/// Brings the tables from version `found` to this one, whole or not at all.
+fn migrate(database: &Connection, found: i64) -> rusqlite::Result<()> {
+    let behind = (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found);
     let transaction = database.unchecked_transaction()?;
-    for (version, made) in (2..).zip(UPGRADES) {
-        if version > from {
-            transaction.execute_batch(made)?;
-        }
+    for (version, changes) in behind {
+        transaction.execute_batch(changes)?;
+        transaction.pragma_update(None, "user_version", version)?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
 
