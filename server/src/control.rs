@@ -29,7 +29,9 @@ use crate::{
     administration::{Act, Administration, Answer, Refusal},
     data::{DataFolder, Lock},
     fault::Fault,
-    limits::{ACT_BYTES_MAX, ACT_TIMEOUT, ADMINISTRATION_PATIENCE, ADMINISTRATORS_MAX},
+    limits::{
+        ACT_BYTES_MAX, ACT_TIMEOUT, ADMINISTRATION_PATIENCE, ADMINISTRATORS_MAX, LAST_WORD_TIMEOUT,
+    },
     storage::{Storage, StorageThread},
 };
 
@@ -80,7 +82,7 @@ impl Control {
         Some(Self { path, stop, serving })
     }
 
-    /// Lets nobody in any more, and forgets whoever is at work.
+    /// Lets nobody in any more, and gives whoever is at work a moment.
     pub(crate) async fn close(self) {
         // A socket that somebody else has removed needs no removal.
         let _ = fs::remove_file(&self.path);
@@ -125,6 +127,10 @@ async fn serve(
             },
         }
     }
+    drop(listener);
+    // Whoever asked for the end is to hear that it comes.
+    let answered = async { while at_work.join_next().await.is_some() {} };
+    let _ = timeout(LAST_WORD_TIMEOUT, answered).await;
     at_work.shutdown().await;
 }
 

@@ -1,6 +1,13 @@
 //! What an administrator does with a server, whether it runs or not.
 
-use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+};
 
 use hither_tests::{
     lab::{Lab, Server, until_true},
@@ -153,6 +160,14 @@ fn a_drained_server_tells_everybody_and_ends() {
     alice.sees_online("bob");
     server.stops().shows();
     server.administers(&["drain"]).fails(3, "server_unreachable");
+
+    // One that has nobody to tell ends at once, and the command hears of it.
+    let mut lonely = lab.server_in(&lab.path("lonely"));
+    for _ in 0..5 {
+        lonely.administers(&["drain"]).done();
+        lonely.ends().shows();
+        lonely.starts_again();
+    }
 }
 
 #[test]
@@ -162,6 +177,31 @@ fn a_server_whose_folder_has_a_long_path_can_be_administered() {
     assert_eq!(states(&server), [] as [&str; 0]);
     let socket = server.data().join("control");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn nonsense_on_the_control_socket_harms_nobody() {
+    let lab = Lab::new("control socket");
+    let server = lab.server();
+    let socket = server.data().join("control");
+    let says = |bytes: &[u8]| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        // What is too long to be read is answered by the end of the connection.
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    for nonsense in
+        ["\n", "{}\n", "{\"act\":\"fly\"}\n", "{\"act\":\"user-show\",\"name\":\"../x\"}"]
+    {
+        assert!(says(nonsense.as_bytes()).contains("malformed"), "{nonsense}");
+    }
+    says(&[b'x'; 64 * 1024]);
+    assert_eq!(says(b""), "");
+    assert_eq!(says(&[0xff, b'\n']), "");
+    assert_eq!(states(&server), [] as [&str; 0]);
 }
 
 /// A server that takes registrations with an invite only.

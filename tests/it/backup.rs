@@ -6,10 +6,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::mpsc::channel,
+    thread,
 };
 
 use hither_tests::{
-    lab::{Lab, Outcome, Server},
+    lab::{DEADLINE, Lab, Outcome, Server},
+    rogue::Account,
     search::{contains, entries_below, files_below},
 };
 
@@ -54,6 +57,44 @@ fn everybody_logs_in_at_a_server_that_came_back_on_an_empty_host() {
     let alice = alice.elsewhere();
     alice.sees_online("bob");
     alice.delivers("bob", "here we are");
+}
+
+#[test]
+fn a_backup_under_load_is_of_one_moment() {
+    const PEOPLE: usize = 40;
+    let lab = Lab::new("backup under load");
+    let mut server = lab.server();
+    let (tell, told) = channel();
+    let file = lab.path("backup");
+    let mut early = Vec::new();
+    thread::scope(|scope| {
+        let server = &server;
+        scope.spawn(move || {
+            for number in 0..PEOPLE {
+                let mut account = Account::new(&format!("p{number}"));
+                drop(account.registers(server));
+                tell.send(account).unwrap();
+            }
+        });
+        early.extend((0..PEOPLE / 4).map(|_| told.recv_timeout(DEADLINE).unwrap()));
+        backs_up(&lab, server, &file, "the password").done();
+    });
+    server.stops().shows();
+    server.moves_to(&lab.path("another"));
+    restores(&lab, &server, &file, "the password").done();
+    {
+        let database = server.database();
+        let count = |what: &str| -> usize {
+            let count = format!("SELECT count(*) FROM {what}");
+            database.query_row(&count, [], |row| row.get(0)).unwrap()
+        };
+        assert!((early.len()..=PEOPLE).contains(&count("account")));
+        assert_eq!(count("account"), count("session"));
+    }
+    server.starts_again();
+    for account in &mut early {
+        drop(account.logs_in(&server));
+    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<C
         "SELECT credential,
                 iif(EXISTS (SELECT 1 FROM disabled WHERE name = ?1), NULL, record), logins
          FROM account WHERE name = ?1
-         UNION ALL SELECT credential, NULL, 0 FROM tombstone WHERE name = ?1",
+         UNION ALL SELECT credential, NULL, 0 FROM tombstone
+         WHERE name = ?1 AND credential IS NOT NULL",
     )?;
     let read = |row: &rusqlite::Row<'_>| {
         let (credential, record) = (row::bytes(row, 0)?, row::bytes_if_any(row, 1)?);

@@ -130,7 +130,8 @@ fn enable(database: &Connection, name: &Name) -> Result<bool> {
 fn delete(database: &Connection, name: &Name, now: i64) -> Result<Option<Ended>> {
     let buried = database
         .prepare_cached(
-            "INSERT INTO tombstone SELECT name, credential, ?2 FROM account WHERE name = ?1",
+            "INSERT INTO tombstone (name, created, credential)
+             SELECT name, ?2, credential FROM account WHERE name = ?1",
         )?
         .execute(params![name.as_str(), now])?;
     if buried == 0 {

@@ -23,7 +23,7 @@ const APPLICATION_ID: i64 = 0x6869_7468;
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version adds to the one before it. What was released is not changed any more.
-const MIGRATIONS: [&str; 3] = [ACCOUNTS, ACCOUNT_LIFE, INVITES_AND_ABSENCE];
+const MIGRATIONS: [&str; 3] = [ACCOUNTS, ACCOUNT_LIFE, ADMINISTRATION];
 
 /// Version 1.
 const ACCOUNTS: &str = "
@@ -61,7 +61,7 @@ const ACCOUNTS: &str = "
     ) STRICT;
 ";
 
-/// Version 2: passwords that change, sessions that are listed, and recovery codes.
+/// Version 2: passwords that change, sessions that are listed, recovery codes, and names that are given up.
 const ACCOUNT_LIFE: &str = "
     ALTER TABLE account ADD COLUMN envelope BLOB;
     ALTER TABLE session ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
@@ -74,19 +74,19 @@ const ACCOUNT_LIFE: &str = "
         envelope BLOB NOT NULL,
         created INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tombstone (
+        name TEXT PRIMARY KEY,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
-/// Version 3: who may not log in at present, which names are gone for ever, and who may come.
-const INVITES_AND_ABSENCE: &str = "
+/// Version 3: who may not log in at present, and who may come.
+const ADMINISTRATION: &str = "
     CREATE TABLE disabled (
         name TEXT PRIMARY KEY,
         since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE tombstone (
-        name TEXT PRIMARY KEY,
-        credential BLOB NOT NULL,
-        since INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE tombstone ADD COLUMN credential BLOB;
     CREATE TABLE invite (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         hash BLOB NOT NULL UNIQUE,
@@ -113,7 +113,7 @@ pub(super) fn create(path: &Path) -> Result<(), Fault> {
 /// Opens the database of a server and makes sure that it can be worked with.
 pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     let database = there(path)?;
-    let before = version(&database, path)?;
+    let found = version(&database, path)?;
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"))
@@ -122,7 +122,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     if checked != "ok" {
         return Err(Fault::DamagedDatabase(path.to_owned()));
     }
-    migrate(&database, before).map_err(|error| fault(path, &error))?;
+    migrate(&database, found).map_err(|error| fault(path, &error))?;
     Ok(database)
 }
 
