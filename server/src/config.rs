@@ -9,7 +9,7 @@ use std::{
 use hither_proto::name::{DEFAULT_PORT, Host, Link, ServerPin};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, limits::LINK_HOST_CHARS_MAX};
+use crate::{fault::Fault, limits::LINK_HOST_CHARS_MAX, sunset::Sunset};
 
 /// What may stand in a configuration file. Everything is optional, and nothing else is allowed.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -30,6 +30,9 @@ pub(crate) struct Config {
     /// What to log, as `tracing-subscriber` reads it: `info`, or `warn,hitherd=debug`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// From when on clients of old versions of the protocol are refused, to be announced to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sunset: Option<Sunset>,
 }
 
 /// Who may register.
@@ -105,6 +108,7 @@ impl Config {
             registration: self.registration.or(other.registration),
             retry: self.retry.or(other.retry),
             log: self.log.or(other.log),
+            sunset: self.sunset.or(other.sunset),
         }
     }
 
@@ -187,6 +191,7 @@ mod tests {
             registration: Some(Registration::Closed),
             retry: Some(Retry::Always),
             log: Some("debug".to_owned()),
+            sunset: toml::from_str("min_version = 2\nfrom = \"2027-03-01\"").unwrap(),
         };
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));
         assert_eq!(read(&Config::default().to_file().unwrap()), Ok(Config::default()));

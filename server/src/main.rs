@@ -13,6 +13,7 @@ mod quic;
 mod router;
 mod serve;
 mod storage;
+mod sunset;
 mod tasks;
 #[cfg(test)]
 mod tests;

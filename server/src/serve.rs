@@ -72,7 +72,10 @@ impl Server {
         let registration = config.registration.unwrap_or_default();
         let shared = Shared {
             pin: identity.pin().clone(),
-            settings: Settings { registration_open: registration != Registration::Closed },
+            settings: Settings {
+                registration_open: registration != Registration::Closed,
+                sunset: config.sunset.map(|sunset| sunset.announcement()),
+            },
             router: Router::new(),
             tasks: Tasks::new(storage, registration, opaque, decoy),
             draining: watch::Sender::new(false),
