@@ -1,7 +1,7 @@
 //! Where a password comes from, and whether a new one is strong enough.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal as _, Read};
+use std::io::{self, ErrorKind, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -9,7 +9,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::fault::{Fault, Usage};
-use crate::interrupt;
+use crate::{interrupt, text};
 
 /// The flags that answer for somebody who cannot be asked.
 #[derive(Debug, Args)]
@@ -85,6 +85,20 @@ fn choose([first, second]: [&str; 2], user: &str) -> Result<Zeroizing<String>, F
         return Err(Usage::PasswordsDiffer.into());
     }
     Ok(password)
+}
+
+/// Asks for the name of an account that is to be deleted, so that nobody deletes one by a slip.
+pub(crate) fn confirm_deletion(may_ask: bool, user: &str) -> Result<(), Fault> {
+    prepare_to_ask(may_ask).map_err(|_| Usage::DeletionFlag)?;
+    let mut typed = String::new();
+    let _quiet = interrupt::TERMINAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let prompted = io::stderr().write_all(text::confirm_deletion(user).as_bytes());
+    prompted.map_err(|error| Fault::Output { error: error.kind() })?;
+    io::stdin().read_line(&mut typed).map_err(|error| unreadable(Path::new("/dev/tty"), &error))?;
+    match typed.trim() == user {
+        true => Ok(()),
+        false => Err(Usage::OtherName { name: user.to_owned() }.into()),
+    }
 }
 
 fn check_strength(password: &str, user: &str) -> Result<(), Fault> {

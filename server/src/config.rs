@@ -13,6 +13,7 @@ use crate::{
     certificates::{Files, Form},
     fault::Fault,
     limits::LINK_HOST_CHARS_MAX,
+    sunset::Sunset,
 };
 
 /// What may stand in a configuration file. Everything is optional, and nothing else is allowed.
@@ -49,6 +50,9 @@ pub(crate) struct Config {
     /// Where monitors on this machine are answered: `/metrics`, `/livez` and `/readyz`. Nowhere by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<Loopback>,
+    /// From when on clients of old versions of the protocol are refused, to be announced to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sunset: Option<Sunset>,
 }
 
 /// In which form to log.
@@ -165,6 +169,7 @@ impl Config {
             log_format: self.log_format.or(other.log_format),
             log_addresses: self.log_addresses.or(other.log_addresses),
             metrics: self.metrics.or(other.metrics),
+            sunset: self.sunset.or(other.sunset),
         }
     }
 
@@ -312,6 +317,7 @@ mod tests {
             log_format: Some(LogFormat::Json),
             log_addresses: Some(LogAddresses::Full),
             metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
+            sunset: toml::from_str("min_version = 2\nfrom = \"2027-03-01\"").unwrap(),
         };
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));
         assert_eq!(read(&Config::default().to_file().unwrap()), Ok(Config::default()));

@@ -31,6 +31,7 @@ mod reload;
 mod router;
 mod serve;
 mod storage;
+mod sunset;
 mod tasks;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,16 @@
 //! What happens to an account after it was made: other passwords, other machines, the end.
 
+use std::{fs, path::Path};
+
 use hither_proto::{
     crypto::opaque::{ClientRegistration, Stretching},
     vault::VaultKey,
     wire::server::{Reply, Request},
 };
 use hither_tests::{
-    lab::{Lab, Server, kill, password, until_true},
+    lab::{Lab, Server, is_running, kill, password, until_true},
     rogue::{Account, Link},
+    search::files_below,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -193,4 +196,72 @@ fn a_machine_that_logs_in_again_is_listed_once() {
     alice.logs_out();
     alice.logs_in(&server);
     assert_eq!(alice.devices().len(), 1);
+}
+
+#[test]
+fn a_deleted_account_is_gone_and_its_name_is_nobodys() {
+    let lab = Lab::new("account deletion");
+    let mut server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    alice.delivers("bob", "the last words");
+    let wrong = alice.posing_as("alice", &password());
+    let delete = ["account", "delete", "--yes"];
+    wrong.runs(&wrong.with_password(&delete)).fails(4, "auth_failed");
+    let unconfirmed = alice.runs(&alice.with_password(&delete[..2])).fails(2, "usage");
+    assert!(unconfirmed["hint"].as_str().unwrap().contains("--yes"), "{unconfirmed}");
+    alice.is_online();
+
+    let there = alice.elsewhere();
+    there.logs_in(&server);
+    alice.runs(&["resume"]).done();
+    let agent = alice.agent();
+    let stores = || files_below(alice.home()).into_iter().filter(|file| is_store(file)).count();
+    assert_eq!(stores(), 1);
+    alice.runs(&alice.with_password(&delete)).done();
+    until_true("the agent's end", || !is_running(agent));
+    assert_eq!(stores(), 1, "the history stays");
+    bob.sees_offline("alice");
+    let place = server.address().to_string();
+    alice.tries_to_log_in(&place, None).fails(4, "auth_failed");
+    there.runs(&["resume"]).fails(4, "auth_required");
+    lab.person("another")
+        .posing_as("alice", &password())
+        .tries_to_register(server.link())
+        .fails(11, "refused");
+    bob.sends("alice", "hello").fails(7, "queued");
+    assert_eq!(bob.hears(1), ["the last words"]);
+
+    let erase = ["account", "delete", "--yes", "--erase"];
+    bob.runs(&bob.with_password(&erase)).done();
+    assert!(!files_below(bob.home()).iter().any(|file| is_store(file)));
+    let _ = server.stops();
+    let rows = |table: &str| -> u64 {
+        let rows = format!("SELECT count(*) FROM {table}");
+        server.database().query_row(&rows, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(["account", "session", "note", "tombstone"].map(rows), [0, 0, 0, 2]);
+}
+
+fn is_store(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "db")
+}
+
+#[test]
+fn the_end_of_a_version_is_announced() {
+    let lab = Lab::new("sunset");
+    let mut server = lab.server();
+    let [alice] = lab.people(&server, ["alice"]);
+    assert_eq!(alice.status().get("sunset"), None);
+    for (version, announced) in [(1, false), (2, true)] {
+        let _ = server.stops();
+        let sunset = format!("[sunset]\nmin_version = {version}\nfrom = \"2027-03-01\"\n");
+        fs::write(server.data().join("hitherd.toml"), sunset).unwrap();
+        server.starts_again();
+        alice.kills_agent();
+        alice.is_online();
+        let said = alice.status().get("sunset").map(|sunset| sunset["from"].clone());
+        assert_eq!(said, announced.then(|| "2027-03-01".into()));
+        let shown = alice.reads(&["status"]);
+        assert_eq!(shown.shows().contains("will stop working"), announced);
+    }
 }

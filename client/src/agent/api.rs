@@ -49,6 +49,26 @@ pub(super) async fn call(
                 .await?;
             Ok(json!({}))
         }
+        "status" => Ok(people::status(handle).await?),
+        "contact.list" => Ok(people::list(handle).await?),
+        "contact.show" => Ok(people::show(handle, named(params)?).await?),
+        "contact.verify_info" => Ok(people::safety_number(handle, named(params)?).await?),
+        "contact.verify" => {
+            let Verify { name, r#match } = parse(params)?;
+            Ok(people::verify(handle, name, r#match).await?)
+        }
+        "events.subscribe" => Ok(messages::subscribe(handle, peer, parse(params)?).await?),
+        _ if method.starts_with("account.") => account(method, params, handle).await,
+        _ if method.starts_with("message.") => message(method, params, handle).await,
+        _ => match Doing::parse(method) {
+            Some(doing) => Ok(people::do_with(handle, named(params)?, doing).await?),
+            None => Err(Refused::Method),
+        },
+    }
+}
+
+async fn account(method: &str, params: Value, handle: &Handle) -> Result<Value, Refused> {
+    match method {
         "account.register" => {
             let Register { user, server, password } = parse(params)?;
             Ok(logins::register(handle, &user, &server, password).await?)
@@ -73,6 +93,10 @@ pub(super) async fn call(
             let Revoke { id } = parse(params)?;
             Ok(devices::revoke(handle, &id).await?)
         }
+        "account.delete" => {
+            let DeleteAccount { password, erase } = parse(params)?;
+            Ok(logins::delete_account(handle, password, erase).await?)
+        }
         "account.export" => {
             let Archive { file, password } = archive(params)?;
             Ok(messages::export(handle, file, password).await?)
@@ -81,20 +105,7 @@ pub(super) async fn call(
             let Archive { file, password } = archive(params)?;
             Ok(messages::import(handle, file, password).await?)
         }
-        "status" => Ok(people::status(handle).await?),
-        "contact.list" => Ok(people::list(handle).await?),
-        "contact.show" => Ok(people::show(handle, named(params)?).await?),
-        "contact.verify_info" => Ok(people::safety_number(handle, named(params)?).await?),
-        "contact.verify" => {
-            let Verify { name, r#match } = parse(params)?;
-            Ok(people::verify(handle, name, r#match).await?)
-        }
-        "events.subscribe" => Ok(messages::subscribe(handle, peer, parse(params)?).await?),
-        _ if method.starts_with("message.") => message(method, params, handle).await,
-        _ => match Doing::parse(method) {
-            Some(doing) => Ok(people::do_with(handle, named(params)?, doing).await?),
-            None => Err(Refused::Method),
-        },
+        _ => Err(Refused::Method),
     }
 }
 
@@ -145,6 +156,13 @@ struct Passwd {
 #[derive(Deserialize)]
 struct Revoke {
     id: String,
+}
+
+#[derive(Deserialize)]
+struct DeleteAccount {
+    password: Zeroizing<String>,
+    #[serde(default)]
+    erase: bool,
 }
 
 #[derive(Deserialize)]

@@ -80,6 +80,10 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
     if let Some(trouble) = &account.trouble {
         status["trouble"] = trouble.to_rpc();
     }
+    if let Some(sunset) = account.server.as_ref().and_then(|server| server.sunset) {
+        let from = time(UnixTime::from_millis(sunset.from.saturating_mul(1000)));
+        status["sunset"] = json!({ "min_version": sunset.min_version, "from": from.get(..10) });
+    }
     if account.ended {
         status["ended"] = json!("taken_over");
     }

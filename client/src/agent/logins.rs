@@ -126,6 +126,47 @@ pub(super) async fn change_password(
     }
 }
 
+/// Deletes the account at the server, and then what lets this machine speak for it; with `erase`, the history too.
+pub(super) async fn delete_account(
+    handle: &Handle,
+    password: Zeroizing<String>,
+    erase: bool,
+) -> Result<Value, Fault> {
+    let Own { network, rng, saved } = prepare_own(handle).await?;
+    let SavedSession { name, host, pin, .. } = &saved;
+    let mut server = Link::connect(&network, host, Some(pin.clone())).await?;
+    match server.delete_account(rng, name, password.clone()).await {
+        Ok(()) => {}
+        // The answer may be what was lost. An account that is no more takes no password.
+        Err(lost @ Fault::ServerUnreachable { .. }) => {
+            let Own { rng, .. } = prepare_own(handle).await?;
+            let mut server = Link::connect(&network, host, Some(pin.clone())).await?;
+            match server.login(rng, name, password).await {
+                Err(Fault::AuthFailed) => {}
+                Err(fault) => return Err(fault),
+                Ok(logged_in) => {
+                    install(handle, server, logged_in).await?;
+                    return Err(lost);
+                }
+            }
+        }
+        Err(fault) => return Err(fault),
+    }
+    handle
+        .call(move |agent| {
+            let account = agent.account()?;
+            let (address, store) = (account.address(), account.store.path().to_owned());
+            agent.uninstall();
+            agent.stopping = true;
+            agent.wipe_session()?;
+            if erase {
+                Store::remove(&store).map_err(|error| Fault::file(&store, &error))?;
+            }
+            Ok(json!({ "account": address, "erased": erase }))
+        })
+        .await
+}
+
 /// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
 /// just being connected to is waited for.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     ///
     /// This machine stays logged in; every other one has to log in again.
     Passwd(Passwd),
+    /// Delete your account
+    #[command(subcommand)]
+    Account(Account),
     /// Bring the account back to this machine from another one, without its password
     Resume,
     /// See on which machines you are logged in, and log one out
@@ -120,6 +123,24 @@ pub(crate) struct Passwd {
     pub(crate) password: PasswordArgs,
     #[command(flatten)]
     pub(crate) new: NewPasswordArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Delete your account at the server, for good; nobody can take its name again
+    Delete(DeleteAccount),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteAccount {
+    /// Do not ask for the name
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Delete the history on this machine as well
+    #[arg(long)]
+    pub(crate) erase: bool,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
 }
 
 #[derive(Debug, Subcommand)]

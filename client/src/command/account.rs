@@ -1,10 +1,10 @@
-//! `register`, `login` and `logout`, `lock` and `unlock`, `resume`, `passwd`.
+//! `register`, `login` and `logout`, `lock` and `unlock`, `resume`, `passwd`, `account delete`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::{Login, Passwd, Register};
+use crate::cli::{DeleteAccount, Login, Passwd, Register};
 use crate::fault::Fault;
 use crate::password::PasswordArgs;
 use crate::rpc::Agent;
@@ -34,6 +34,12 @@ struct UnlockParams<'a> {
 struct PasswdParams<'a> {
     password: &'a str,
     new_password: &'a str,
+}
+
+#[derive(Serialize)]
+struct DeleteParams<'a> {
+    password: &'a str,
+    erase: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +120,23 @@ pub(super) fn passwd(context: &Context, args: &Passwd) -> Result<(), Fault> {
     let params = PasswdParams { password: password.as_str(), new_password: new.as_str() };
     let answer = agent.call("account.passwd", &params)?;
     welcome(context, answer, text::password_changed)
+}
+
+pub(super) fn delete(context: &Context, args: &DeleteAccount) -> Result<(), Fault> {
+    let mut agent = context.agent()?;
+    let user = logged_in(&mut agent)?;
+    if !args.yes {
+        password::confirm_deletion(context.may_ask, &user)?;
+    }
+    let password = password::current(&args.password, context.may_ask)?;
+    let params = DeleteParams { password: password.as_str(), erase: args.erase };
+    let answer = agent.call("account.delete", &params)?;
+    launch::wait_for_end(&context.profile)?;
+    if context.screen.json {
+        return context.screen.object(&answer);
+    }
+    let account = answer["account"].as_str().unwrap_or_default();
+    context.screen.done(&text::account_deleted(account, args.erase))
 }
 
 pub(super) fn resume(context: &Context) -> Result<(), Fault> {

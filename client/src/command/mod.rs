@@ -47,6 +47,7 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Lock => account::lock(&context)?,
         Command::Unlock(password) => account::unlock(&context, &password)?,
         Command::Passwd(args) => account::passwd(&context, &args)?,
+        Command::Account(cli::Account::Delete(args)) => account::delete(&context, &args)?,
         Command::Resume => account::resume(&context)?,
         Command::Devices(devices) => devices::run(&context, &devices)?,
         Command::Status => status::run(&context)?,

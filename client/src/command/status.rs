@@ -21,6 +21,7 @@ struct Status {
     quarantined: Option<u64>,
     ended: Option<String>,
     trouble: Option<Trouble>,
+    sunset: Option<Sunset>,
     #[serde(default)]
     paths: Vec<Path>,
 }
@@ -34,6 +35,12 @@ struct Process {
 #[derive(Deserialize)]
 struct Trouble {
     message: String,
+}
+
+/// When this version is too old for the server.
+#[derive(Deserialize)]
+struct Sunset {
+    from: String,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +84,9 @@ pub(super) fn run(context: &Context) -> Result<(), Fault> {
     }
     if let Some(Trouble { message }) = &status.trouble {
         screen.print(&format!("warning   {message}"))?;
+    }
+    if let Some(Sunset { from }) = &status.sunset {
+        screen.print(&format!("warning   {}", text::sunset(from)))?;
     }
     for path in &status.paths {
         let rtt = path.rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();

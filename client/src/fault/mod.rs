@@ -126,6 +126,8 @@ pub(crate) enum Usage {
     PasswordTooLong,
     PasswordEmpty,
     PasswordsDiffer,
+    DeletionFlag,
+    OtherName { name: String },
     TextMissing,
     TextEmpty,
     TextNotUtf8,
@@ -164,6 +166,7 @@ impl Fault {
     }
 
     /// The code of the contract.
+    #[expect(clippy::too_many_lines, reason = "a table with a line for each fault")]
     pub(crate) fn code(&self) -> Code {
         match self {
             Fault::ServerUnreachable { .. }

@@ -71,6 +71,19 @@ pub(crate) fn revoked(id: &str) -> String {
     format!("{id} has to log in again")
 }
 
+pub(crate) fn account_deleted(account: &str, erased: bool) -> String {
+    let history = if erased { "is erased" } else { "stays here, sealed" };
+    format!("{account} is deleted, and nobody can take its name again; the history {history}")
+}
+
+pub(crate) fn confirm_deletion(user: &str) -> String {
+    format!("This deletes the account for good. Type {user} to go on: ")
+}
+
+pub(crate) fn sunset(from: &str) -> String {
+    format!("this version will stop working with the server on {from}; update it before")
+}
+
 pub(crate) fn quarantined(count: u64) -> String {
     match count {
         1 => "1 record could not be read; it was kept, not deleted".into(),

@@ -118,6 +118,8 @@ pub enum Signal {
         /// Who says so.
         from: Name,
     },
+    /// The account is deleted.
+    Deleted,
     /// A session is deleted, on another connection than this goes to: the one that speaks for the account now.
     /// It ends with the session if that is its own.
     Ended {

@@ -306,6 +306,7 @@ impl Session {
                     self.send(&Reply::Unavailable { attempt });
                 }
             }
+            Signal::Deleted => self.refuse_and_close(Refusal::AuthFailed, None),
             Signal::Ended { session } => {
                 if open.session == session {
                     self.refuse_and_close(Refusal::AuthFailed, None);

@@ -62,6 +62,11 @@ impl Session {
                 let (password, session) = (Box::new(password), self.begin_session(proof, *device));
                 self.perform(Task::ChangePassword { name, proven, password, session });
             }
+            Request::DeleteAccount { request } => {
+                let Proof { name, proven, .. } = proof;
+                self.perform(Task::DeleteAccount { name: name.clone(), proven });
+                self.state = State::Deleting { name, request: *request };
+            }
             _ => self.misbehaved(),
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     vault,
     wire::{
         self,
-        server::{Candidate, Refusal, Reply, Request, SessionId},
+        server::{Candidate, Refusal, Reply, Request, SessionId, Sunset},
     },
 };
 
@@ -30,6 +30,8 @@ use crate::{
 pub struct Settings {
     /// Whether anybody may register, if need be with an invite.
     pub registration_open: bool,
+    /// When clients of this version are too old, so that they are told ahead.
+    pub sunset: Option<Sunset>,
 }
 
 /// Everything that can happen to a session.
@@ -103,6 +105,8 @@ pub(super) enum State {
     LoggingIn { name: Name, ke2: Option<Ke2>, context: Vec<u8>, deadline: Time },
     /// What somebody goes on with who has proven a password, or what they want to be done with it.
     Proven { proof: Box<Proof>, answered: bool },
+    /// The account being deleted.
+    Deleting { name: Name, request: u32 },
     /// The session being opened after a password login or a change of the password.
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
@@ -304,6 +308,10 @@ impl Session {
                 self.send(&Reply::Proven { response: *response, envelope });
                 self.state = State::Proven { proof, answered: true };
             }
+            (State::Deleting { name, request }, Outcome::Done) => {
+                self.route(name, Signal::Deleted);
+                self.depart(Some(&Reply::Done { request }));
+            }
             (State::Opening { name, session, key }, Outcome::Opened(account)) => {
                 self.bind(Open::new(name, session, key, *account), true);
             }
@@ -369,7 +377,8 @@ impl Session {
         let envelope = account.envelope.filter(|_| with_vault);
         let notes = std::mem::take(&mut account.notes);
         let mut open = Open::new(name, session, key, account);
-        self.send(&Reply::Welcome { session, entry: open.entry.clone(), vault, envelope });
+        let (entry, sunset) = (open.entry.clone(), self.settings.sunset);
+        self.send(&Reply::Welcome { session, entry, vault, envelope, sunset });
         for StoredNote { number, from, kind, sealed } in notes {
             open.notes_until = Some(number);
             self.send(&Reply::Note { note: number, from, kind, sealed });

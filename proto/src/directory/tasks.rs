@@ -59,6 +59,16 @@ pub enum Task {
         /// The session.
         session: NewSession,
     },
+    /// Deletes everything that is kept of an account, and gives its name to nobody any more:
+    /// [`Outcome::Done`], or [`Outcome::Resumable`] with nobody if what was proven does not hold any more.
+    ///
+    /// What others have said about the name stays, because it takes room of theirs.
+    DeleteAccount {
+        /// Whose.
+        name: Name,
+        /// What was proven.
+        proven: [u8; CREDENTIAL_BYTES],
+    },
     /// Ends the session for good: [`Outcome::Done`].
     EndSession {
         /// Which.

@@ -67,7 +67,7 @@ struct Desk {
 impl Desk {
     fn new(registration_open: bool) -> Self {
         let channel = Channel { exporter: [0xee; 32], pin: ServerPin::of_hash(&[0x5e; 32]) };
-        let settings = Settings { registration_open };
+        let settings = Settings { registration_open, sunset: None };
         let session = Session::new(Time::ZERO, settings, channel.clone(), address(1), rng(50));
         Self {
             now: Time::ZERO,
@@ -206,6 +206,7 @@ impl Desk {
             | Signal::Decline { from, .. }
             | Signal::Note { from, .. } => assert_eq!(*from, me()),
             Signal::Ended { session } => assert_eq!((to, *session), (&me(), SESSION)),
+            Signal::Deleted => panic!("nothing was proven"),
             Signal::Replaced { .. } | Signal::Drain => panic!("not a session's to say"),
         }
     }
@@ -222,20 +223,9 @@ impl Desk {
             Task::AnswerRegistration { .. } | Task::StartLogin { .. } if fails => {
                 Outcome::Limited { retry_after_ms: 7 }
             }
-            Task::AnswerRegistration { credential, request } => {
-                match answer_registration(&setup(), &credential, &request) {
-                    Ok(response) => Outcome::Registration(Box::new(response)),
-                    Err(_) => Outcome::Malformed,
-                }
-            }
-            Task::AnswerProof { credential, request, .. } => {
-                match answer_registration(&setup(), &credential, &request) {
-                    Ok(response) => {
-                        Outcome::Proven { response: Box::new(response), envelope: None }
-                    }
-                    Err(_) => Outcome::Malformed,
-                }
-            }
+            task @ (Task::AnswerProof { .. }
+            | Task::AnswerRegistration { .. }
+            | Task::StartLogin { .. }) => answer(task),
             Task::CreateAccount { .. } if fails => Outcome::NameTaken,
             Task::CreateAccount { account, .. } => {
                 assert_eq!(account.entry.verified(&account.name), Some(account.entry.identity));
@@ -244,6 +234,7 @@ impl Desk {
             Task::FindSession { .. } if fails => Outcome::Resumable(None),
             Task::FindSession { .. } => Outcome::Resumable(Some((me(), device().public()))),
             Task::ChangePassword { .. }
+            | Task::DeleteAccount { .. }
             | Task::OpenSession { .. }
             | Task::ResumeSession { .. }
             | Task::ReturnSession { .. }
@@ -261,31 +252,13 @@ impl Desk {
             | Task::ReturnSession { .. } => self.opened(entry("alice"), choice),
             Task::Lookup { name } => Outcome::Entry(Entry::decoy(&secret(0xdc), &name)),
             Task::PutVault { .. } if fails => Outcome::Conflict,
-            Task::EndSession { .. } | Task::PutVault { .. } | Task::TakeNote { .. } => {
-                Outcome::Done
-            }
+            Task::DeleteAccount { .. }
+            | Task::EndSession { .. }
+            | Task::PutVault { .. }
+            | Task::TakeNote { .. } => Outcome::Done,
             Task::SendNote { to, .. } => {
                 let number = (!fails).then_some(u64::from(choice));
                 Outcome::NoteSent { number, consents: self.consents(&to, choice) }
-            }
-            Task::StartLogin { name, ke1, context } => {
-                let credential = [0xc7; CREDENTIAL_BYTES];
-                let (setup, name) = (setup(), name.as_bytes());
-                let started = ServerLogin::start(
-                    &mut rng(51),
-                    &setup,
-                    name,
-                    &credential,
-                    None,
-                    &context,
-                    &ke1,
-                );
-                match started {
-                    Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
-                    }
-                    Err(_) => Outcome::Malformed,
-                }
             }
             Task::Withdraw { from, .. } => Outcome::Withdrawn(self.consents(&from, choice)),
         }
@@ -352,6 +325,7 @@ impl Desk {
             }
             8 => Signal::Decline { attempt, from: who },
             9 => Signal::Ended { session: if step & 0x10 == 0 { SESSION } else { [0; 16] } },
+            10 if step & 0x10 == 0 => Signal::Deleted,
             10 => {
                 let (number, kind) = (u64::from(choice >> 4), NoteKind::Accept);
                 Signal::Note { number, from: who, kind, sealed: vec![1; 40] }
@@ -362,6 +336,33 @@ impl Desk {
             _ => Signal::Drain,
         }
     }
+}
+
+/// What OPAQUE makes of the first message of a registration or a login.
+fn answer(task: Task) -> Outcome {
+    let answered = match task {
+        Task::AnswerRegistration { credential, request } => {
+            let response = answer_registration(&setup(), &credential, &request);
+            response.map(|response| Outcome::Registration(Box::new(response)))
+        }
+        Task::AnswerProof { credential, request, .. } => {
+            let response = answer_registration(&setup(), &credential, &request);
+            response
+                .map(|response| Outcome::Proven { response: Box::new(response), envelope: None })
+        }
+        Task::StartLogin { name, ke1, context } => {
+            let (credential, setup) = ([0xc7; CREDENTIAL_BYTES], setup());
+            let (mut rng, name) = (rng(51), name.as_bytes());
+            ServerLogin::start(&mut rng, &setup, name, &credential, None, &context, &ke1).map(
+                |(state, ke2)| {
+                    let (state, ke2) = (Box::new(state), Box::new(ke2));
+                    Outcome::Login { state, ke2, credential }
+                },
+            )
+        }
+        other => panic!("not OPAQUE's: {other:?}"),
+    };
+    answered.unwrap_or(Outcome::Malformed)
 }
 
 fn request(step: u8, script: &mut Script<'_>) -> Request {

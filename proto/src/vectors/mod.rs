@@ -2,6 +2,7 @@
 //! can be held against it, and this one against what it was.
 
 mod account;
+mod frames;
 mod peers;
 
 use crate::{

@@ -8,6 +8,7 @@ mod device;
 mod door;
 pub mod peer;
 pub mod server;
+mod sunset;
 
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;

@@ -7,6 +7,7 @@ pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
     device::Device,
     door::{Candidate, Door},
+    sunset::Sunset,
 };
 
 use crate::{
@@ -26,6 +27,9 @@ use crate::{
 
 /// Which logged-in session of a device; a secret of that device and the server.
 pub type SessionId = [u8; 16];
+
+/// The version of the protocol that these frames are of. Another one has another ALPN.
+pub const VERSION: u32 = 1;
 
 /// Bytes of a challenge or proof of the logout exchange.
 pub const PROOF_BYTES: usize = 32;
@@ -253,6 +257,13 @@ pub enum Request {
         #[cbor(n(1), with = "minicbor::bytes")]
         signature: [u8; SIGNATURE_BYTES],
     },
+    /// After a proof: the account is no more, and its name is nobody's for ever.
+    #[n(20)]
+    DeleteAccount {
+        /// Comes back in the answer, which is the last frame.
+        #[n(0)]
+        request: u32,
+    },
 }
 
 /// A frame from the server.
@@ -288,6 +299,9 @@ pub enum Reply {
         /// which the key itself is derived.
         #[cbor(n(3), with = "minicbor::bytes")]
         envelope: Option<[u8; ENVELOPE_BYTES]>,
+        /// When this version will be too old, if that is known.
+        #[n(4)]
+        sunset: Option<Sunset>,
     },
     /// Something was refused.
     #[n(3)]

@@ -33,6 +33,7 @@ pub(crate) struct Storage {
     sessions: BTreeMap<SessionId, (Name, SignPublic)>,
     /// The sessions of those who have logged in on another machine since.
     parked: BTreeSet<SessionId>,
+    tombstones: BTreeSet<Name>,
     next_note: u64,
     revision: u64,
     /// Whether nothing can be written.
@@ -63,6 +64,7 @@ impl Storage {
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
             parked: BTreeSet::new(),
+            tombstones: BTreeSet::new(),
             next_note: 0,
             revision: 0,
             full: false,
@@ -124,37 +126,70 @@ impl Storage {
         }
         self.revision += 1;
         match task {
+            Task::CreateAccount { account, session } => self.create(*account, session),
+            Task::Lookup { name } => {
+                let entry = self.accounts.get(&name).map(|account| account.entry.clone());
+                Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
+            }
+            Task::PutVault { name, vault } => self.put_vault(&name, vault),
+            Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
+            Task::TakeNote { name, note } => {
+                self.account(&name).notes.remove(&note);
+                Outcome::Done
+            }
+            Task::Withdraw { name, from, how } => self.withdraw(&name, &from, how),
+            task => self.perform_proof(task),
+        }
+    }
+
+    /// Tasks of OPAQUE, and what a proof is for.
+    fn perform_proof(&mut self, task: Task) -> Outcome {
+        match task {
             Task::AnswerRegistration { credential, request } => {
                 match answer_registration(&self.setup, &credential, &request) {
                     Ok(response) => Outcome::Registration(Box::new(response)),
                     Err(_) => Outcome::Malformed,
                 }
             }
-            Task::CreateAccount { account, session } => self.create(*account, session),
-            Task::EndSession { session } => {
-                self.sessions.remove(&session);
-                Outcome::Done
-            }
-            Task::FindSession { session } => {
-                Outcome::Resumable(self.sessions.get(&session).cloned())
-            }
-            Task::Lookup { name } => {
-                let entry = self.accounts.get(&name).map(|account| account.entry.clone());
-                Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
-            }
             Task::AnswerProof { name, credential, request } => {
                 match answer_registration(&self.setup, &credential, &request) {
                     Ok(response) => Outcome::Proven {
                         response: Box::new(response),
-                        envelope: self.accounts[&name].envelope,
+                        envelope: self.accounts.get(&name).and_then(|known| known.envelope),
                     },
                     Err(_) => Outcome::Malformed,
                 }
             }
-            Task::ChangePassword { name, proven, .. } | Task::OpenSession { name, proven, .. }
-                if self.accounts[&name].credential != proven =>
+            Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
+            Task::StartLogin { name, ke1, context } => {
+                let Self { setup, rng, accounts, .. } = self;
+                let account = accounts.get(&name);
+                let decoy = decoy_credential(&self.decoy, name.as_bytes());
+                let credential = account.map_or(decoy, |account| account.credential);
+                let record = account.map(|account| &account.record);
+                let name = name.as_bytes();
+                match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
+                    Ok((state, ke2)) => {
+                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
+                    }
+                    Err(_) => Outcome::Malformed,
+                }
+            }
+            Task::ChangePassword { name, proven, .. }
+            | Task::DeleteAccount { name, proven }
+            | Task::OpenSession { name, proven, .. }
+                if self.accounts.get(&name).is_none_or(|known| known.credential != proven) =>
             {
                 Outcome::Resumable(None)
+            }
+            Task::DeleteAccount { name, .. } => {
+                self.accounts.remove(&name);
+                self.sessions.retain(|_, (owner, _)| *owner != name);
+                for account in self.accounts.values_mut() {
+                    account.notes.retain(|_, (from, ..)| *from != name);
+                }
+                self.tombstones.insert(name);
+                Outcome::Done
             }
             Task::ChangePassword { name, password, session, .. } => {
                 let account = self.account(&name);
@@ -164,17 +199,29 @@ impl Storage {
                 self.sessions.insert(session.id, (name.clone(), session.device));
                 self.opened(&name)
             }
-            Task::ListDevices { name } => {
-                let own = self.sessions.values().filter(|(owner, _)| *owner == name);
-                let device = |device: &SignPublic| Device { key: device.0, created: 0, seen: 0 };
-                Outcome::Devices(own.map(|(_, key)| device(key)).collect())
-            }
             Task::OpenSession { name, session, .. } => {
                 self.sessions.insert(session.id, (name.clone(), session.device));
                 self.park(&name, &session.id);
                 self.opened(&name)
             }
-            Task::PutVault { name, vault } => self.put_vault(&name, vault),
+            task => self.perform_session(task),
+        }
+    }
+
+    fn perform_session(&mut self, task: Task) -> Outcome {
+        match task {
+            Task::EndSession { session } => {
+                self.sessions.remove(&session);
+                Outcome::Done
+            }
+            Task::FindSession { session } => {
+                Outcome::Resumable(self.sessions.get(&session).cloned())
+            }
+            Task::ListDevices { name } => {
+                let own = self.sessions.values().filter(|(owner, _)| *owner == name);
+                let device = |device: &SignPublic| Device { key: device.0, created: 0, seen: 0 };
+                Outcome::Devices(own.map(|(_, key)| device(key)).collect())
+            }
             Task::ResumeSession { session, .. } if !self.has_session(&session) => {
                 Outcome::Resumable(None)
             }
@@ -193,27 +240,7 @@ impl Storage {
                 Outcome::Revoked(found)
             }
             Task::ResumeSession { name, .. } => self.opened(&name),
-            Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
-            Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
-            Task::StartLogin { name, ke1, context } => {
-                let Self { setup, rng, accounts, .. } = self;
-                let account = accounts.get(&name);
-                let decoy = decoy_credential(&self.decoy, name.as_bytes());
-                let credential = account.map_or(decoy, |account| account.credential);
-                let record = account.map(|account| &account.record);
-                let name = name.as_bytes();
-                match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
-                    Ok((state, ke2)) => {
-                        Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
-                    }
-                    Err(_) => Outcome::Malformed,
-                }
-            }
-            Task::TakeNote { name, note } => {
-                self.account(&name).notes.remove(&note);
-                Outcome::Done
-            }
-            Task::Withdraw { name, from, how } => self.withdraw(&name, &from, how),
+            other => panic!("not performed: {other:?}"),
         }
     }
 
@@ -222,7 +249,7 @@ impl Storage {
         if self.invite.is_some() && self.invite != invite {
             return Outcome::BadInvite;
         }
-        if self.accounts.contains_key(&name) {
+        if self.accounts.contains_key(&name) || self.tombstones.contains(&name) {
             return Outcome::NameTaken;
         }
         for consents in self.accounts.values_mut().map(|account| &mut account.consents) {

@@ -139,6 +139,34 @@ pub(super) fn change_password(
     load(database, name)
 }
 
+/// Deletes everything about an account, and leaves its name to nobody. What others have said about the name
+/// takes room of theirs, and stays.
+pub(super) fn delete(
+    database: &Connection,
+    name: &Name,
+    proven: &[u8; CREDENTIAL_BYTES],
+    now: i64,
+) -> Result<Outcome> {
+    let deleted = database
+        .prepare_cached("DELETE FROM account WHERE name = ?1 AND credential = ?2")?
+        .execute(params![name.as_str(), proven])?;
+    if deleted == 0 {
+        return Ok(Outcome::Resumable(None));
+    }
+    for table in [
+        "DELETE FROM session WHERE name = ?1",
+        "DELETE FROM recovery WHERE name = ?1",
+        "DELETE FROM consent WHERE name = ?1",
+        "DELETE FROM note WHERE name = ?1 OR sender = ?1",
+    ] {
+        database.prepare_cached(table)?.execute([name.as_str()])?;
+    }
+    database
+        .prepare_cached("INSERT INTO tombstone (name, created, credential) VALUES (?1, ?2, ?3)")?
+        .execute(params![name.as_str(), now, proven])?;
+    Ok(Outcome::Done)
+}
+
 pub(super) fn find_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
     let mut found = database.prepare_cached("SELECT name, device FROM session WHERE id = ?1")?;
     let read = |row: &rusqlite::Row<'_>| Ok((row::name(row, 0)?, row::device(row, 1)?));
@@ -362,6 +390,34 @@ mod tests {
         opened(log_in(&database, "alice", 5, 7));
         let kept = credentials(&database, &name("bob")).unwrap().unwrap();
         assert_eq!((kept.record, kept.logins), ([2; RECORD_BYTES], 0));
+    }
+
+    #[test]
+    fn of_a_deleted_account_only_its_name_and_what_others_said_of_it_stay() {
+        let database = in_memory();
+        register(&database, "alice", 1);
+        register(&database, "bob", 2);
+        database
+            .execute_batch(
+                "INSERT INTO consent VALUES ('alice', 'bob', 'accepted'), ('bob', 'alice', 'accepted');
+                 INSERT INTO recovery VALUES ('alice', x'01', x'02', x'03', 0);
+                 INSERT INTO note (name, sender, kind, sealed, created) VALUES
+                    ('alice', 'bob', 'request', x'01', 0), ('bob', 'alice', 'accept', x'01', 0);",
+            )
+            .unwrap();
+        let delete = |proven| delete(&database, &name("alice"), &[proven; CREDENTIAL_BYTES], 7);
+        assert!(matches!(delete(9), Ok(Outcome::Resumable(None))));
+        assert_eq!(count(&database), Ok(2));
+        assert!(matches!(delete(101), Ok(Outcome::Done)));
+        assert!(matches!(delete(101), Ok(Outcome::Resumable(None))));
+        assert!(matches!(register(&database, "alice", 3), Outcome::NameTaken));
+        let rows = |table: &str| {
+            let rows = format!("SELECT count(*) FROM {table}");
+            database.query_row(&rows, [], |row| row::number(row, 0)).unwrap()
+        };
+        let left = ["account", "session", "consent", "note", "recovery", "tombstone"].map(rows);
+        assert_eq!(left, [1, 1, 1, 0, 0, 1]);
+        assert_eq!(resumable(&database, 2), Some(name("bob")));
     }
 
     #[test]

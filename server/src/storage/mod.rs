@@ -211,6 +211,7 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         Task::CreateAccount { account, session } => {
             accounts::create(database, &account, &session, now)
         }
+        Task::DeleteAccount { name, proven } => accounts::delete(database, &name, &proven, now),
         Task::EndSession { session } => accounts::end_session(database, &session),
         Task::FindSession { session } => accounts::find_session(database, &session),
         Task::ListDevices { name } => devices::list(database, &name),

@@ -74,6 +74,7 @@ const ACCOUNT_LIFE: &str = "
         envelope BLOB NOT NULL,
         created INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX note_sender ON note (sender);
     CREATE TABLE tombstone (
         name TEXT PRIMARY KEY,
         created INTEGER NOT NULL

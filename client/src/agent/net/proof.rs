@@ -26,6 +26,27 @@ pub(in crate::agent) struct Change {
 }
 
 impl Link {
+    /// Deletes the account. If this fails because nothing is heard, the server may have done it all the same.
+    pub(in crate::agent) async fn delete_account(
+        &mut self,
+        rng: Rng,
+        name: &Name,
+        password: Zeroizing<String>,
+    ) -> Result<(), Fault> {
+        let (mut rng, ke3, _) = self.authenticate(rng, name, password).await?;
+        // A proof asks for another password in the same breath; this one is never set.
+        let unused: Secret<32> = rng.secret();
+        let (_, request) =
+            ClientRegistration::start(&mut rng, unused.expose()).map_err(|_| Fault::AuthFailed)?;
+        let Reply::Proven { .. } = self.ask(&Request::Prove { ke3, request }, name).await? else {
+            return Err(self.nonsense());
+        };
+        match self.ask(&Request::DeleteAccount { request: 0 }, name).await? {
+            Reply::Done { .. } => Ok(()),
+            _ => Err(self.nonsense()),
+        }
+    }
+
     /// Proves the password, and prepares what is to be proven instead of it.
     pub(in crate::agent) async fn prepare_change(
         &mut self,

@@ -17,10 +17,12 @@ use hither_proto::{
     vault::{Vault, VaultKey},
     wire::{
         self,
-        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId},
+        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId, Sunset, VERSION},
     },
 };
-use quinn::{ClientConfig, Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode,
+};
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc, task};
 use zeroize::Zeroizing;
@@ -39,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one address gets before the next one is tried beside it (RFC 8305).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
+/// The TLS alert `no_application_protocol` (RFC 7301): no version that both know.
+const NO_COMMON_VERSION: u8 = 120;
+
 /// Frames that may wait for the network.
 const OUTBOX_FRAMES: usize = 1024;
 
@@ -50,6 +55,7 @@ pub(in crate::agent) struct Link {
     receive: RecvStream,
     pub(super) channel: Channel,
     opened: Opened,
+    sunset: Option<Sunset>,
 }
 
 /// What the server gives whoever is logged in.
@@ -72,6 +78,8 @@ pub(in crate::agent) struct LoggedIn {
 pub(in crate::agent) struct Carried {
     pub(in crate::agent) session_key: SessionKey,
     pub(in crate::agent) remote: SocketAddr,
+    /// When this version will be too old for the server, if it has said so.
+    pub(in crate::agent) sunset: Option<Sunset>,
     connection: Connection,
     frames: mpsc::Sender<Vec<u8>>,
 }
@@ -110,8 +118,11 @@ impl Link {
         while let Some(dialled) = dials.join_next().await {
             match dialled {
                 Ok(Ok((connection, opened))) => return Self::open(host, connection, opened).await,
-                Ok(Err(Some(reason))) if tls::is_identity_mismatch(&reason) => {
+                Ok(Err(NoDial::Refused(reason))) if tls::is_identity_mismatch(&reason) => {
                     fault = Fault::ServerIdentityMismatch { host: host.host.clone() };
+                }
+                Ok(Err(NoDial::Version)) => {
+                    fault = Fault::ServerVersion { host: host.host.clone() };
                 }
                 _ => {}
             }
@@ -130,7 +141,7 @@ impl Link {
         let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
         let pin = chain.and_then(|chain| tls::pin(&chain)).ok_or_else(unreachable)?;
         let channel = Channel { exporter, pin };
-        Ok(Self { host: host.clone(), connection, send, receive, channel, opened })
+        Ok(Self { host: host.clone(), connection, send, receive, channel, opened, sunset: None })
     }
 
     /// The server's pin, as the connection proved it.
@@ -277,7 +288,7 @@ impl Link {
         session_key: SessionKey,
         to: mpsc::Sender<ToAgent>,
     ) -> Carried {
-        let Self { connection, mut send, mut receive, opened, .. } = self;
+        let Self { connection, mut send, mut receive, opened, sunset, .. } = self;
         let (frames, mut outbox) = mpsc::channel::<Vec<u8>>(OUTBOX_FRAMES);
         let remote = connection.remote_address();
         tokio::spawn(async move {
@@ -304,7 +315,7 @@ impl Link {
             // The agent has gone if it does not listen.
             let _ = to.send(ToAgent::Server { link, what: FromServer::Gone }).await;
         });
-        Carried { session_key, remote, connection, frames }
+        Carried { session_key, remote, sunset, connection, frames }
     }
 
     /// What this machine keeps of a login, so that it can go on without a password.
@@ -343,7 +354,8 @@ impl Link {
         name: &Name,
     ) -> Result<Welcome, Fault> {
         match self.ask(request, name).await? {
-            Reply::Welcome { session, entry, vault, envelope } => {
+            Reply::Welcome { session, entry, vault, envelope, sunset } => {
+                self.sunset = sunset.filter(|sunset| sunset.min_version > VERSION);
                 Ok(Welcome { session, entry, vault, envelope })
             }
             _ => Err(self.nonsense()),
@@ -389,19 +401,37 @@ impl Carried {
     }
 }
 
+/// Why an address gave no connection.
+#[derive(Debug, Eq, PartialEq)]
+enum NoDial {
+    Silent,
+    Refused(String),
+    /// It talks to other versions of the protocol only.
+    Version,
+}
+
+fn no_dial(error: ConnectionError) -> NoDial {
+    match error {
+        ConnectionError::TransportError(error) => NoDial::Refused(error.reason),
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::crypto(NO_COMMON_VERSION) =>
+        {
+            NoDial::Version
+        }
+        _ => NoDial::Silent,
+    }
+}
+
 async fn dial(
     network: &Network,
     config: ClientConfig,
     address: SocketAddr,
-) -> Result<(Connection, Opened), Option<String>> {
+) -> Result<(Connection, Opened), NoDial> {
     let opened = network.door.open(address);
     let connecting =
-        network.endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| None)?;
-    let connected = tokio::time::timeout(PATIENCE, connecting).await.map_err(|_| None)?;
-    let connection = connected.map_err(|error| match error {
-        ConnectionError::TransportError(error) => Some(error.reason),
-        _ => None,
-    })?;
+        network.endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| NoDial::Silent)?;
+    let connected = tokio::time::timeout(PATIENCE, connecting).await;
+    let connection = connected.map_err(|_| NoDial::Silent)?.map_err(no_dial)?;
     Ok((connection, opened))
 }
 

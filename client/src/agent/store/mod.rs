@@ -156,6 +156,19 @@ impl Store {
         folder.join(format!("store-{name:016x}.db"))
     }
 
+    /// Removes a store for good, with the files that SQLite keeps beside it.
+    pub(in crate::agent) fn remove(path: &Path) -> std::io::Result<()> {
+        for beside in ["", "-wal", "-shm", "-journal"] {
+            let mut file = path.as_os_str().to_owned();
+            file.push(beside);
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Where the file is.
     pub(in crate::agent) fn path(&self) -> &Path {
         &self.path

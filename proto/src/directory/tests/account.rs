@@ -134,3 +134,24 @@ fn a_revoked_device_is_gone_at_once_and_for_good() {
     assert_eq!(world.count("alice", &Event::Presence(name("bob"), false)), 1);
     assert_eq!(world.try_resume("elsewhere"), Err(Refusal::AuthFailed));
 }
+
+#[test]
+fn of_a_deleted_account_nothing_is_left_but_that_its_name_is_taken() {
+    let mut world = World::of_friends(7, &["alice", "bob"]);
+    let link = world.machine("bob").link.unwrap();
+    let bobs = b"the password of bob";
+    let late = world.prove_for_change(&name("bob"), bobs, NEW).unwrap();
+    let proof = world.prove_for_change(&name("bob"), bobs, NEW).unwrap();
+    let done = world.ask(proof.link, &Request::DeleteAccount { request: 5 });
+    assert!(matches!(done, Reply::Done { request: 5 }), "{done:?}");
+    world.run();
+    assert!(world.is_closed(link) && world.is_closed(proof.link));
+    assert_eq!(world.count("alice", &Event::Presence(name("bob"), false)), 1);
+    assert_eq!(world.try_resume("bob"), Err(Refusal::AuthFailed));
+    assert_eq!(world.try_return("bob"), Err(Refusal::AuthFailed));
+    assert_eq!(world.try_log_in("bob", bobs), Err(Refusal::AuthFailed));
+    assert_eq!(world.try_register("bob", None), Err(Refusal::NameTaken));
+    let refused = world.ask(late.link, &late.request());
+    assert!(matches!(refused, Reply::Refused { why: Refusal::AuthFailed, .. }), "{refused:?}");
+    assert_eq!(world.storage.sessions(), 1);
+}

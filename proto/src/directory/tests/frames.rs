@@ -65,6 +65,7 @@ fn every_request() -> Vec<Request> {
         Request::ListDevices { request: 1 },
         Request::RevokeDevice { request: 1, device: [0; 32] },
         Request::Return { session: [0; 16], signature: [0; 64] },
+        Request::DeleteAccount { request: 1 },
     ]
 }
 
@@ -95,7 +96,7 @@ fn may_come(expects: Expects, request: &Request) -> bool {
         Request::FinishRegistration { .. } => Expects::RegistrationsEnd,
         Request::FinishLogin { .. } | Request::Prove { .. } => Expects::LoginsEnd,
         // Nothing is to be changed before a proof, which these zeros are not.
-        Request::ChangePassword { .. } => return false,
+        Request::ChangePassword { .. } | Request::DeleteAccount { .. } => return false,
         // Without a challenge before it, a proof proves nothing.
         Request::FinishLogout { .. } => return false,
         Request::Logout { .. }
@@ -161,7 +162,7 @@ fn every_request_in_every_wrong_state_closes_that_connection_and_no_other() {
 #[test]
 fn requests_are_numbered_without_gaps() {
     let numbers = every_request().into_iter().map(|request| usize::from(wire::encode(&request)[1]));
-    assert_eq!(numbers.collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..21).collect::<Vec<_>>());
 }
 
 #[test]

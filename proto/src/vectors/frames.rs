@@ -1,0 +1,196 @@
+//! Frames of this version, one of every kind and choice, as every later build must read and write them.
+
+use super::{Page, alice, name};
+use crate::{
+    crypto::secret::Secret,
+    id::MessageId,
+    message::{Body, Message, Ref, Text},
+    note::NoteKind,
+    ticket::AttemptId,
+    wire::{
+        self,
+        peer::Content,
+        server::{Candidate, Device, Door, Farewell, Refusal, Reply, Request, Sunset, Withdrawal},
+    },
+};
+
+const ATTEMPT: AttemptId = AttemptId([0xa7; 16]);
+const STORED: &str = include_str!("../../vectors/frames.txt");
+
+fn door() -> Door {
+    let candidates = ["192.0.2.1:9", "[2001:db8::1]:4433"];
+    Door {
+        certificate: [0xce; 32],
+        knock: Secret::new([0x6b; 32]),
+        candidates: candidates.map(|at| Candidate(at.parse().unwrap())).into(),
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let (alice, identity) = alice();
+    let (device, session, vault) = ([0xde; 32], [0x1d; 16], vec![1; 9]);
+    vec![
+        Request::Register { name: alice.clone(), request: [1; 32] },
+        Request::FinishRegistration {
+            record: [2; 192],
+            vault: vault.clone(),
+            entry: identity.entry(&alice),
+            device,
+            invite: Some("INVITE".into()),
+        },
+        Request::Login { name: alice, ke1: [3; 96] },
+        Request::FinishLogin { ke3: [4; 64], device },
+        Request::Resume { session, signature: [5; 64] },
+        Request::Logout { challenge: [6; 32] },
+        Request::FinishLogout { proof: [7; 32] },
+        Request::Lookup { request: 8, name: name("bob") },
+        Request::SendNote { request: 9, to: name("bob"), kind: NoteKind::Accept, note: vec![9] },
+        Request::Withdraw { request: 10, name: name("bob"), how: Withdrawal::Remove },
+        Request::NoteTaken { note: 1 << 40 },
+        Request::PutVault { request: u32::MAX, vault },
+        Request::Introduce { attempt: ATTEMPT, to: name("bob"), door: door(), first: vec![12] },
+        Request::Answer { attempt: ATTEMPT, door: door(), second: vec![13] },
+        Request::Decline { attempt: ATTEMPT },
+        Request::Prove { ke3: [15; 64], request: [1; 32] },
+        Request::ChangePassword { record: [2; 192], envelope: [16; 105], device },
+        Request::ListDevices { request: 17 },
+        Request::RevokeDevice { request: 18, device },
+        Request::Return { session, signature: [19; 64] },
+        Request::DeleteAccount { request: 20 },
+    ]
+}
+
+fn replies() -> Vec<Reply> {
+    let (alice, identity) = alice();
+    let entry = || identity.entry(&alice);
+    let secret = || Secret::new([0x5e; 32]);
+    let sunset = Sunset { min_version: 2, from: 1_800_000_000 };
+    let device = Device { key: [0xde; 32], created: 1_700_000_007, seen: 1_699_920_000 };
+    let why = Refusal::RateLimited;
+    vec![
+        Reply::Registration { response: [1; 64] },
+        Reply::Login { ke2: [2; 320] },
+        Reply::Welcome {
+            session: [0x1d; 16],
+            entry: entry(),
+            vault: vec![3; 9],
+            envelope: Some([4; 105]),
+            sunset: Some(sunset),
+        },
+        Reply::Refused { request: None, why, retry_after_ms: Some(7_000) },
+        Reply::LogoutChallenge { challenge: [5; 32], proof: [6; 32] },
+        Reply::LoggedOut,
+        Reply::Entry { request: 7, entry: entry() },
+        Reply::Done { request: 8 },
+        Reply::Note { note: 9, from: name("bob"), kind: NoteKind::Request, sealed: vec![9] },
+        Reply::Presence { name: name("bob"), online: true },
+        Reply::Asked {
+            attempt: ATTEMPT,
+            caller: entry(),
+            secret: secret(),
+            door: door(),
+            first: vec![10],
+        },
+        Reply::Introduced {
+            attempt: ATTEMPT,
+            callee: entry(),
+            secret: secret(),
+            door: door(),
+            second: vec![11],
+        },
+        Reply::Unavailable { attempt: ATTEMPT },
+        Reply::Voided { attempt: ATTEMPT },
+        Reply::Goodbye { why: Farewell::TakenOver },
+        Reply::Proven { response: [15; 64], envelope: Some([4; 105]) },
+        Reply::Devices { request: 16, devices: vec![device] },
+    ]
+}
+
+/// Frames in which what may be missing is missing.
+fn shortest() -> Vec<Reply> {
+    let (alice, identity) = alice();
+    let (session, entry, vault) = ([0x1d; 16], identity.entry(&alice), Vec::new());
+    vec![
+        Reply::Welcome { session, entry, vault, envelope: None, sunset: None },
+        Reply::Refused { request: Some(1), why: Refusal::Full, retry_after_ms: None },
+        Reply::Proven { response: [15; 64], envelope: None },
+    ]
+}
+
+fn contents() -> Vec<Content> {
+    let id = MessageId([0x1d; 16]);
+    let of = Ref { id, own: true };
+    let text = Text { text: "häll\u{f6}".into(), reply_to: Some(of), expires_after: Some(60) };
+    let bodies = [
+        Body::Text(text),
+        Body::Edit { of: id, text: "hello".into() },
+        Body::Delete { of: id },
+        Body::Reaction { of, emoji: "👍".into() },
+        Body::Read { ids: vec![id] },
+        Body::Timer { seconds: Some(3_600) },
+        Body::Unknown { kind: 99, body: vec![1, 2, 3] },
+    ];
+    let said = |body| {
+        Content::Message(Message { id: MessageId([2; 16]), sent_at: 7, seen: Some(id), body })
+    };
+    let others = [
+        Content::Delivered { ids: vec![id] },
+        Content::Bye,
+        Content::Tick { answer: true },
+        Content::Typing { on: true },
+    ];
+    [Content::Hello].into_iter().chain(bodies.map(said)).chain(others).collect()
+}
+
+#[test]
+fn frames_are_what_they_were() {
+    let mut page =
+        Page::new("Frames, one of every kind: client to server, server to client, peers.");
+    let mut page_of = |whose: &str, frames: Vec<Vec<u8>>| {
+        for (number, frame) in frames.into_iter().enumerate() {
+            page.bytes(&format!("{whose}_{number}"), &frame);
+        }
+    };
+    page_of("request", requests().iter().map(wire::encode).collect());
+    page_of("reply", replies().iter().map(wire::encode).collect());
+    page_of("shortest_reply", shortest().iter().map(wire::encode).collect());
+    page_of("content", contents().iter().map(wire::encode).collect());
+    page.matches("frames.txt", STORED);
+}
+
+/// The captured bytes are read, and written again as they were: nothing of them is lost on the way.
+#[test]
+fn captured_frames_are_read_and_written_as_they_were() {
+    let mut kinds = std::collections::BTreeMap::<&str, usize>::new();
+    for line in STORED.lines().filter(|line| !line.starts_with('#')) {
+        let (key, hex) = line.split_once(" = ").unwrap();
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let captured: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let (kind, _) = key.rsplit_once('_').unwrap();
+        let again = match kind {
+            "request" => wire::encode(&wire::decode::<Request>(&captured).unwrap()),
+            "reply" | "shortest_reply" => wire::encode(&wire::decode::<Reply>(&captured).unwrap()),
+            _ => wire::encode(&wire::decode::<Content>(&captured).unwrap()),
+        };
+        assert_eq!(again, captured, "{key}");
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let counts: Vec<_> = kinds.into_iter().collect();
+    assert_eq!(counts, [("content", 12), ("reply", 17), ("request", 21), ("shortest_reply", 3)]);
+}
+
+/// What version 1 said before it had all of today's fields is understood by whoever has them.
+#[test]
+fn fields_that_came_later_may_be_missing() {
+    let (alice, identity) = alice();
+    let old = (2_u32, ([0x1d_u8; 16], identity.entry(&alice), [1_u8; 3]));
+    let mut bytes = Vec::new();
+    let mut encoder = minicbor::Encoder::new(&mut bytes);
+    let (number, (session, entry, vault)) = &old;
+    encoder.array(2).unwrap().u32(*number).unwrap().array(3).unwrap();
+    encoder.bytes(session).unwrap().encode(entry).unwrap().bytes(vault).unwrap();
+    let Reply::Welcome { envelope, sunset, .. } = wire::decode(&bytes).unwrap() else {
+        panic!("a welcome");
+    };
+    assert_eq!((envelope, sunset), (None, None));
+}
