@@ -7,12 +7,14 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 use serde_json::Value;
 
 use crate::{
     config::{PublicHost, Registration},
     fault::Fault,
+    manual,
 };
 
 /// The server of hither: introduces people, and steps aside.
@@ -62,6 +64,19 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Prints what makes a shell complete commands.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Prints the manual page of a command, or writes every page into a folder.
+    Man {
+        /// A command; without one, the page is on hitherd itself.
+        topic: Vec<String>,
+        /// Where to write every page.
+        #[arg(long, value_name = "DIR", conflicts_with = "topic")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Where everything is.
@@ -83,7 +98,8 @@ impl Cli {
     pub(crate) fn read(arguments: Vec<OsString>) -> Result<Option<Self>, (Output, Fault)> {
         // Even of arguments that cannot be understood it is said in which form to complain.
         let output = Output { json: arguments.iter().any(|argument| argument == "--json") };
-        match Self::try_parse_from(arguments) {
+        let typed = manual::definition().try_get_matches_from(arguments);
+        match typed.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches)) {
             Ok(cli) => Ok(Some(cli)),
             Err(error)
                 if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>

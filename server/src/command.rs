@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     data::DataFolder,
     fault::Fault,
+    manual,
     serve::Server,
 };
 
@@ -26,6 +27,8 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
             let folder = DataFolder::init(&data.folder, &config)?;
             print_link(&folder.link()?, output)
         }
+        Command::Completions { shell } => manual::completions(shell, output),
+        Command::Man { topic, dir } => manual::man(&topic, dir.as_deref(), output),
         Command::Link { data } => print_link(&DataFolder::open(&data.folder)?.link()?, output),
         Command::Run { data, listen, config } => {
             let named = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
