@@ -16,6 +16,7 @@ use crate::{
     fault::Fault,
     manual,
     serve::Server,
+    supervisor,
 };
 
 /// Does what was typed.
@@ -90,7 +91,12 @@ fn serve(
         let stop = Stop::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
         ready(server.listen(), server.link())?;
-        server.run(stop.asked()).await;
+        supervisor::serving();
+        let stop = async {
+            stop.asked().await;
+            supervisor::ending();
+        };
+        server.run(stop).await;
         Ok(())
     })
 }

@@ -14,6 +14,7 @@ mod quic;
 mod router;
 mod serve;
 mod storage;
+mod supervisor;
 mod tasks;
 #[cfg(test)]
 mod tests;
