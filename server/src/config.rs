@@ -257,4 +257,16 @@ mod tests {
         assert_eq!(link.len(), 100);
         assert!(format!("{longest}a").parse::<PublicHost>().is_err());
     }
+
+    #[test]
+    fn the_packaged_file_is_understood_with_every_line_that_it_offers() {
+        let file = include_str!("../packaging/hitherd.toml");
+        let packaged: Config = toml::from_str(file).unwrap();
+        assert_eq!(packaged.registration, Some(Registration::Invite));
+        let offered = |line: &&str| line.starts_with("# ") && line.contains(" = ");
+        let lines: Vec<_> = file.lines().filter(offered).map(|line| &line[2..]).collect();
+        let all: Config = toml::from_str(&lines.join("\n")).unwrap();
+        assert!(all.listen.is_some() && all.host.is_some() && all.retry.is_some());
+        assert_eq!(all.listen(), Config::default().listen(), "what holds without the line");
+    }
 }
