@@ -15,8 +15,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
         _ => return Err(SHAPE),
     };
     let number: u64 = number.parse().map_err(|_| SHAPE)?;
-    let ms = number.checked_mul(unit_ms).filter(|ms| *ms <= LONGEST_MS);
-    ms.map(Duration::from_millis).ok_or("a time span may be at most 30 days")
+    let span = number.checked_mul(unit_ms).map(Duration::from_millis);
+    span.filter(|span| *span <= LONGEST).ok_or("a time span may be at most 30 days")
 }
 
 /// The span as it would be typed.
@@ -29,7 +29,7 @@ pub(crate) fn show(span: Duration) -> String {
 }
 
 /// Far below where adding a span to a clock could overflow.
-const LONGEST_MS: u64 = 30 * 24 * 3_600_000;
+pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[cfg(test)]
 mod tests {
@@ -43,7 +43,7 @@ mod tests {
             ("10s", Some(10_000)),
             ("2m", Some(120_000)),
             ("1h", Some(3_600_000)),
-            ("720h", Some(LONGEST_MS)),
+            ("720h", Some(30 * 24 * 3_600_000)),
             ("721h", None),
             ("18446744073709551615s", None),
             ("99999999999999999999ms", None),

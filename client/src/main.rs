@@ -9,6 +9,7 @@ mod duration;
 mod fault;
 mod interrupt;
 mod launch;
+mod manual;
 mod password;
 mod paths;
 mod rpc;

@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser, error::ErrorKind};
+use clap::{
+    Args, FromArgMatches, Parser, Subcommand, builder::RangedU64ValueParser, error::ErrorKind,
+};
+use clap_complete::Shell;
 use hither_proto::name::Name;
 use serde_json::Value;
 
@@ -16,6 +19,7 @@ use crate::{
     duration::Expiry,
     fault::Fault,
     limits::INVITE_USES_MAX,
+    manual,
     password::PasswordSource,
 };
 
@@ -118,6 +122,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FORM")]
         log_format: Option<LogFormat>,
     },
+    /// The people who have accounts.
+    #[command(subcommand)]
+    User(User),
+    /// Prints what makes a shell complete commands.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Prints the manual page of a command, or writes every page into a folder.
+    Man {
+        /// A command; without one, the page is on hitherd itself.
+        topic: Vec<String>,
+        /// Where to write every page.
+        #[arg(long, value_name = "DIR", conflicts_with = "topic")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// What is done with the key of the server's identity.
@@ -164,9 +184,6 @@ pub(crate) enum Key {
         #[arg(long)]
         yes: bool,
     },
-    /// The people who have accounts.
-    #[command(subcommand)]
-    User(User),
 }
 
 /// What is done with invites.
@@ -257,7 +274,8 @@ impl Cli {
     pub(crate) fn read(arguments: Vec<OsString>) -> Result<Option<Self>, (Output, Fault)> {
         // Even of arguments that cannot be understood it is said in which form to complain.
         let output = Output { json: arguments.iter().any(|argument| argument == "--json") };
-        match Self::try_parse_from(arguments) {
+        let typed = manual::definition().try_get_matches_from(arguments);
+        match typed.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches)) {
             Ok(cli) => Ok(Some(cli)),
             Err(error)
                 if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>

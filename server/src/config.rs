@@ -115,7 +115,19 @@ pub(crate) struct PublicHost {
 }
 
 /// Every key that a file may have.
-const KEYS: [&str; 5] = ["host", "listen", "log", "registration", "retry"];
+const KEYS: [&str; 11] = [
+    "certificate",
+    "certificate_key",
+    "host",
+    "listen",
+    "log",
+    "log_addresses",
+    "log_format",
+    "metrics",
+    "registration",
+    "retry",
+    "sunset",
+];
 
 impl Config {
     /// Reads a file. One that does not exist says nothing.
@@ -306,19 +318,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_as_it_was_written() {
-        let config = Config {
-            listen: Some("192.0.2.1:9".parse().unwrap()),
-            host: Some("chat.example.org:443".parse().unwrap()),
-            registration: Some(Registration::Closed),
-            retry: Some(Retry::Always),
-            log: Some("debug".to_owned()),
-            certificate: Some(PathBuf::from("/etc/hitherd/fullchain.pem")),
-            certificate_key: Some(PathBuf::from("/etc/hitherd/privkey.pem")),
-            log_format: Some(LogFormat::Json),
-            log_addresses: Some(LogAddresses::Full),
-            metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
-            sunset: toml::from_str("min_version = 2\nfrom = \"2027-03-01\"").unwrap(),
-        };
+        let config = everything();
         assert_eq!(read(&config.to_file().unwrap()), Ok(config));
         assert_eq!(read(&Config::default().to_file().unwrap()), Ok(Config::default()));
     }
@@ -354,15 +354,26 @@ mod tests {
         assert_eq!((edits("", "abc"), edits("abc", "abc"), edits("abcd", "acbd")), (3, 0, 2));
     }
 
-    #[test]
-    fn every_key_is_known() {
-        let config = Config {
+    /// Every key, said.
+    fn everything() -> Config {
+        Config {
             listen: Some("192.0.2.1:9".parse().unwrap()),
-            host: Some("chat.example.org".parse().unwrap()),
+            host: Some("chat.example.org:443".parse().unwrap()),
             registration: Some(Registration::Closed),
             retry: Some(Retry::Always),
             log: Some("debug".to_owned()),
-        };
+            certificate: Some(PathBuf::from("/etc/hitherd/fullchain.pem")),
+            certificate_key: Some(PathBuf::from("/etc/hitherd/privkey.pem")),
+            log_format: Some(LogFormat::Json),
+            log_addresses: Some(LogAddresses::Full),
+            metrics: Some(Loopback("127.0.0.1:9464".parse().unwrap())),
+            sunset: toml::from_str("min_version = 2\nfrom = \"2027-03-01\"").unwrap(),
+        }
+    }
+
+    #[test]
+    fn every_key_is_known() {
+        let config = everything();
         let table: toml::Table = config.to_file().unwrap().parse().unwrap();
         assert_eq!(table.keys().collect::<Vec<_>>(), KEYS.iter().collect::<Vec<_>>());
     }
@@ -416,5 +427,17 @@ mod tests {
         let link = config.link("[::]:65535".parse().unwrap(), &pin).to_string();
         assert_eq!(link.len(), 100);
         assert!(format!("{longest}a").parse::<PublicHost>().is_err());
+    }
+
+    #[test]
+    fn the_packaged_file_is_understood_with_every_line_that_it_offers() {
+        let file = include_str!("../packaging/hitherd.toml");
+        let packaged: Config = toml::from_str(file).unwrap();
+        assert_eq!(packaged.registration, Some(Registration::Invite));
+        let offered = |line: &&str| line.starts_with("# ") && line.contains(" = ");
+        let lines: Vec<_> = file.lines().filter(offered).map(|line| &line[2..]).collect();
+        let all: Config = toml::from_str(&lines.join("\n")).unwrap();
+        assert!(all.listen.is_some() && all.host.is_some() && all.retry.is_some());
+        assert_eq!(all.listen(), Config::default().listen(), "what holds without the line");
     }
 }

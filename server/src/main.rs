@@ -22,6 +22,7 @@ mod http;
 mod key;
 mod limits;
 mod logging;
+mod manual;
 mod metrics;
 mod monitor;
 mod password;
@@ -32,6 +33,7 @@ mod router;
 mod serve;
 mod storage;
 mod sunset;
+mod supervisor;
 mod tasks;
 #[cfg(test)]
 mod tests;

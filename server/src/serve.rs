@@ -10,6 +10,7 @@ use hither_proto::{
     directory::Settings,
     name::{Link, ServerPin},
     time::Time,
+    wire::server::Sunset,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pseudonyms: Pseudonyms,
+    sunset: Option<Sunset>,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
     start: Instant,
@@ -56,7 +58,10 @@ pub(crate) struct Shared {
 impl Shared {
     /// What holds for a session that begins now.
     pub(crate) fn settings(&self) -> Settings {
-        Settings { registration_open: self.tasks.registration() != Registration::Closed }
+        Settings {
+            registration_open: self.tasks.registration() != Registration::Closed,
+            sunset: self.sunset,
+        }
     }
 
     /// The time, as sessions are told it.
@@ -115,6 +120,7 @@ impl Server {
             tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
             metrics,
             pseudonyms,
+            sunset: config.sunset.map(|sunset| sunset.announcement()),
             draining: watch::Sender::new(false),
             start: Instant::now(),
         };

@@ -27,6 +27,7 @@ mod machines;
 mod mitm;
 mod operations;
 mod outbox;
+mod packaging;
 mod privacy;
 mod restart;
 mod server;

@@ -5,6 +5,7 @@ use hither_tests::{
     lab::{Lab, Person, until_true},
     rogue::{Account, Online, Path},
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::hostile::{befriended, id, rng};
@@ -155,6 +156,53 @@ fn an_id_is_one_message_wherever_it_stands() {
     assert_eq!(alice.hears(1), ["his"]);
     assert_eq!(texts(&alice.conversation("bob")), ["once", "his"]);
     assert_eq!(texts(&bob.conversation("alice")), ["once", "his"]);
+}
+
+#[test]
+fn sending_again_what_was_edited_or_is_gone_is_harmless() {
+    let lab = Lab::new("one id, changed");
+    let server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    let edited = alice.delivers("bob", "first wording")["id"].as_str().unwrap().to_owned();
+    let deleted = alice.delivers("bob", "not for long")["id"].as_str().unwrap().to_owned();
+    alice.changes(&["edit", &edited, "second wording"]);
+    alice.changes(&["delete", &deleted]);
+    let again = |id: &str, text: &str| alice.sends_with("bob", text, &["--id", id]).done();
+    assert_eq!(again(&edited, "first wording")["state"], "delivered");
+    assert_eq!(again(&deleted, "not for long")["state"], "deleted");
+    alice.kills_agent();
+    assert_eq!(again(&edited, "first wording")["state"], "delivered", "after a crash");
+    assert_eq!(again(&deleted, "not for long")["state"], "deleted");
+    bob.stops_agent();
+    alice.sees_offline("bob");
+    let waiting = alice.queues("bob", "it waits");
+    alice.runs(&["edit", &waiting, "it waits, worded anew", "--queue-ok"]).done();
+    let again = || alice.sends_with("bob", "it waits", &["--id", &waiting, "--queue-ok"]).done();
+    assert_eq!(again()["state"], "queued");
+    alice.kills_agent();
+    assert_eq!(again()["state"], "queued", "after a crash");
+    bob.starts_agent();
+    until_true("the queue is empty", || alice.queue().is_empty());
+    assert_eq!(texts(&bob.conversation("alice")), texts(&alice.conversation("bob")));
+    assert_eq!(bob.message("alice", &waiting)["text"], "it waits, worded anew");
+    assert_eq!(bob.message("alice", &edited)["text"], "second wording");
+}
+
+#[test]
+fn who_stops_waiting_for_delivery_is_told_under_which_id_the_message_stays_queued() {
+    let lab = Lab::new("impatience");
+    let server = lab.server();
+    let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
+    bob.stops_agent();
+    alice.sees_offline("bob");
+    let waiting = alice.starts(&["send", "bob", "--wait", "1h"], Some(b"patience"));
+    until_true("it is queued", || alice.queue().len() == 1);
+    waiting.signal(Signal::INT);
+    let error = waiting.wait().fails(130, "interrupted");
+    assert_eq!(alice.queue(), [error["id"].as_str().unwrap()]);
+    assert!(error["message"].as_str().unwrap().contains("stays queued"), "{error}");
+    bob.starts_agent();
+    assert_eq!(bob.hears(1), ["patience"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     cargo::cargo,
+    dist,
     failure::{Doing, Failure},
     test, tidy,
 };
@@ -36,11 +37,12 @@ pub(crate) fn check() -> Result<ExitCode, Failure> {
     }
 }
 
-/// The same, and then every test.
+/// The same, then every test, and then what is handed out, made of the programs that the tests have used.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     let checked = check();
     let tested = test::run(&[])?;
-    checked.map(|_| tested)
+    let packed = dist::check();
+    checked.and(packed).map(|_| tested)
 }
 
 struct Step {

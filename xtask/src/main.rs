@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod demo;
+mod dist;
 mod failure;
 mod fuzz;
 mod models;
@@ -21,11 +22,12 @@ cargo xtask test [ARGS]   every test; ARGS go to `cargo test`, for example a par
 cargo xtask test --heavy  the same, with ten times the kills
 cargo xtask bench [AREA…] how fast and how large the programs are, built as they ship; `--json` too
 cargo xtask fuzz [TARGET] [--seconds N]  what strangers may say to the protocol; `--keep` its corpora
+cargo xtask dist          what is handed out, below target/dist; `--check` tries it with what tests use
 cargo xtask sim SEED      one run of the protocol's simulator, told whole; `--seeds A..B` for many
 cargo xtask models        what a symbolic prover says of the protocol's models, whole and weakened
 cargo xtask tidy          the rules about the text of this repository
 cargo xtask check         everything but the tests: lock file, formatting, lints, documentation, tidy
-cargo xtask ci            check, then test
+cargo xtask ci            check, then test, then dist --check
 cargo xtask help          this list
 ";
 
@@ -48,6 +50,7 @@ fn run(chore: &str, args: &[OsString]) -> Result<ExitCode, Failure> {
         ("test", args) => test::run(args),
         ("bench", args) => bench::run(args),
         ("fuzz", args) => fuzz::run(args),
+        ("dist", args) => dist::run(args),
         ("sim", args) => sim::run(args),
         ("models", []) => models::run(),
         ("tidy", []) => tidy::run(),

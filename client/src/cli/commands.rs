@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 use crate::duration;
 use crate::password::{NewPasswordArgs, PasswordArgs};
@@ -90,6 +91,15 @@ pub(crate) enum Command {
     Agent(Agent),
     /// Speak the agent's JSON-RPC on standard input and output
     Rpc,
+    /// Print what makes a shell complete commands
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of a command, or write every page into a folder
+    ///
+    /// A page is in the form that `man` reads.
+    Man(Manual),
     /// Explain a command, or `exit-codes`
     Help(Help),
 }
@@ -410,6 +420,15 @@ pub(crate) enum Agent {
     Stop,
     /// Say whether an agent runs
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Manual {
+    /// A command; without one, the page is on hither itself
+    pub(crate) topic: Vec<String>,
+    /// Where to write every page
+    #[arg(long, value_name = "DIR", conflicts_with = "topic", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum, ValueHint,
+};
 
 use crate::fault::{Fault, Usage};
 use crate::text;
@@ -37,7 +39,7 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 
     /// Keep every file below this directory
-    #[arg(long, global = true, env = "HITHER_HOME", value_name = "DIR")]
+    #[arg(long, global = true, env = "HITHER_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
     home: Option<OsString>,
 
     /// Which of your accounts this is about
@@ -85,13 +87,30 @@ pub(crate) const DEFAULT_PROFILE: &str = "default";
 /// What was typed, or why it makes no sense, for a program to read. Help, version, and errors that a
 /// person will read are printed here as clap has them, and end the process.
 pub(crate) fn parse() -> Result<Cli, Fault> {
-    Cli::try_parse().map_err(|error| {
+    let read = definition().try_get_matches();
+    read.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)).map_err(|error| {
         let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         match wants_json() && !asked_for {
             true => usage(&error).into(),
             false => error.exit(),
         }
     })
+}
+
+/// What can be typed, with examples below the help of each command.
+pub(crate) fn definition() -> clap::Command {
+    with_examples(Cli::command(), "")
+}
+
+fn with_examples(command: clap::Command, path: &str) -> clap::Command {
+    let command = command.mut_subcommands(|below| {
+        let path = format!("{path} {}", below.get_name());
+        with_examples(below, path.trim_start())
+    });
+    match text::examples(path) {
+        examples if examples.is_empty() || path.is_empty() => command,
+        examples => command.after_long_help(text::example_lines(examples)),
+    }
 }
 
 /// Whether `--json` was typed, as far as can be told when the rest made no sense.
@@ -101,7 +120,7 @@ fn wants_json() -> bool {
 
 /// The help page on a command.
 pub(crate) fn help(topic: &[String]) -> Result<String, Fault> {
-    let mut command = Cli::command();
+    let mut command = definition();
     command.build();
     let mut page = &mut command;
     for word in topic {

@@ -9,6 +9,7 @@ mod contact;
 mod conversation;
 mod devices;
 mod list;
+mod manual;
 mod mark;
 mod receive;
 mod rpc;
@@ -31,8 +32,14 @@ use crate::{cli, launch, text};
 /// Does what was typed. `Ok` carries the exit code of the agent, if this process was one.
 pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
     let Cli { global, command } = cli;
-    if let Command::Help(help) = command {
-        return explain(&help, screen).map(|()| ExitCode::SUCCESS);
+    // These work without a home, an account or an agent.
+    match &command {
+        Command::Help(help) => return explain(help, screen).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            return manual::completions(*shell, screen).map(|()| ExitCode::SUCCESS);
+        }
+        Command::Man(args) => return manual::man(args, screen).map(|()| ExitCode::SUCCESS),
+        _ => {}
     }
     let context = Context {
         profile: Profile::locate(global.home(), &global.profile)?,
@@ -69,7 +76,7 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Config(asked) => config::run(&context, &asked)?,
         Command::Agent(agent) => return agent::run(&context, &agent),
         Command::Rpc => rpc::run(&context)?,
-        Command::Help(_) => {}
+        Command::Completions { .. } | Command::Help(_) | Command::Man(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,14 +1,26 @@
 //! `send`, `edit`, `delete`, `react` and `cancel`: something said to one contact, and the truth about what
 //! became of it.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hither_proto::crypto::{rng::Rng, secret::Secret};
+use hither_proto::id::MessageId;
+use hither_proto::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Context, compose};
 use crate::cli::{Cancel, Delete, Edit, Patience, React, Send};
 use crate::fault::Fault;
-use crate::rpc::PATIENCE;
+use crate::interrupt;
+use crate::paths::Profile;
+use crate::rpc::{Agent, PATIENCE};
 use crate::text;
+
+/// How long somebody who leaves waits to be told what becomes of their message.
+const LAST_QUESTION: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -33,6 +45,14 @@ enum Sent {
 pub(super) fn send(context: &Context, args: Send) -> Result<(), Fault> {
     let Send { name, text, wait, queue_ok, id, reply_to } = args;
     let text = compose::text(text)?;
+    let waits = wait.is_none_or(|wait| !wait.is_zero());
+    let id = match id {
+        None if waits => fresh_id(),
+        id => id,
+    };
+    if let Some(id) = id.clone().filter(|_| waits) {
+        tell_if_interrupted(context, id)?;
+    }
     let params = json!({ "to": name, "text": text, "id": id, "reply_to": reply_to });
     say(context, "message.send", params, &Patience { wait, queue_ok })
 }
@@ -59,6 +79,36 @@ pub(super) fn cancel(context: &Context, args: &Cancel) -> Result<(), Fault> {
         true => context.screen.object(&answer),
         false => context.screen.done(&text::CANCELLED),
     }
+}
+
+/// Chosen here, so that it is known before the answer comes. Without randomness the agent chooses.
+fn fresh_id() -> Option<String> {
+    let mut seed = [0; 32];
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    getrandom::fill(&mut seed).ok()?;
+    Some(MessageId::generate(now, &mut Rng::from_seed(Secret::new(seed))).to_string())
+}
+
+/// Whoever stops waiting learns under which id the message goes on, if it does.
+fn tell_if_interrupted(context: &Context, id: String) -> Result<(), Fault> {
+    let (profile, screen) = (context.profile.clone(), context.screen.clone());
+    let last_words = move || {
+        let (answer, answered) = mpsc::channel();
+        let wanted = id.clone();
+        // An agent that does not answer keeps nobody from leaving.
+        thread::spawn(move || answer.send(waits_to_be_sent(&profile, &wanted)));
+        let queued = answered.recv_timeout(LAST_QUESTION).unwrap_or(false);
+        screen.fail(&Fault::WaitInterrupted { id, queued });
+    };
+    interrupt::watch(last_words).map_err(|error| Fault::file(context.profile.socket(), &error))
+}
+
+fn waits_to_be_sent(profile: &Profile, id: &str) -> bool {
+    let Ok(Some(mut agent)) = Agent::connect(profile) else { return false };
+    let answer = agent.call("message.queue", &json!({})).unwrap_or_default();
+    let mut queue = answer["queue"].as_array().into_iter().flatten();
+    queue.any(|waiting| waiting["id"] == id)
 }
 
 /// Asks for something that the other side has to learn of, and says whether it has.

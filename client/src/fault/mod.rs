@@ -104,6 +104,8 @@ pub(crate) enum Fault {
     // Whoever read our output has seen enough; nobody is left to be told about it.
     OutputClosed,
     Interrupted,
+    // A message may go on without the command that waited for it; `queued` if the agent says that it does.
+    WaitInterrupted { id: String, queued: bool },
     Internal { log: PathBuf },
 
     // What the agent answered.
@@ -239,7 +241,7 @@ impl Fault {
             | Fault::NoHome => Code::AgentUnavailable,
             Fault::StoreDamaged { .. } => Code::StoreDamaged,
             Fault::Output { .. } | Fault::OutputClosed | Fault::Internal { .. } => Code::Internal,
-            Fault::Interrupted => Code::Interrupted,
+            Fault::Interrupted | Fault::WaitInterrupted { .. } => Code::Interrupted,
             Fault::Agent(report) => report.code,
         }
     }
@@ -266,6 +268,7 @@ impl Fault {
                 report.id.clone_from(id);
             }
             Fault::Locked { id, .. } => report.id.clone_from(id),
+            Fault::WaitInterrupted { id, .. } => report.id = Some(id.clone()),
             Fault::Queued { reason, id, .. } => {
                 report.reason.clone_from(reason);
                 report.id = Some(id.clone());

@@ -121,6 +121,10 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::Output { error } => format!("cannot write the output: {error}"),
         Fault::OutputClosed => "nobody reads the output".into(),
         Fault::Interrupted => "interrupted".into(),
+        Fault::WaitInterrupted { id, queued: true } => format!("interrupted; {id} stays queued"),
+        Fault::WaitInterrupted { id, queued: false } => {
+            format!("interrupted; {id} does not wait to be sent")
+        }
         Fault::Internal { .. } => "something went wrong that should not have".into(),
         Fault::Agent(report) => report.message.clone(),
     }
@@ -243,6 +247,14 @@ pub(crate) fn hint(fault: &Fault) -> String {
             "every directory on the way to it has to exist".into()
         }
         Fault::File { .. } | Fault::Output { .. } => "see to it and try again".into(),
+        Fault::WaitInterrupted { id, queued: true } => {
+            format!(
+                "it goes out by itself when both are online; `hither cancel {id}` keeps it here"
+            )
+        }
+        Fault::WaitInterrupted { queued: false, .. } => {
+            "`hither history NAME` shows whether it was delivered; if not, send it again".into()
+        }
         Fault::OutputClosed | Fault::Interrupted => String::new(),
         Fault::Internal { log } => format!("please report it; the log is {}", log.display()),
         Fault::Agent(report) => report.hint.clone(),

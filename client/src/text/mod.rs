@@ -1,5 +1,6 @@
 //! Every sentence a person reads: what happened, and what to do next.
 
+mod examples;
 mod exit_codes;
 mod faults;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::duration;
 use crate::untrusted::Untrusted;
+pub(crate) use examples::{Example, example_lines, examples};
 pub(crate) use exit_codes::{EXIT_CODES, exit_codes};
 pub(crate) use faults::{hint, message};
 
@@ -97,6 +99,10 @@ pub(crate) fn exported(file: &str, messages: u64) -> String {
 
 pub(crate) fn imported(messages: u64, new: u64) -> String {
     format!("{messages} messages read, {new} of them new here")
+}
+
+pub(crate) fn manual_written(pages: usize, dir: &str) -> String {
+    format!("{pages} pages are in {dir}")
 }
 
 pub(crate) fn marked_read(name: &Untrusted, count: u64) -> String {

@@ -19,7 +19,7 @@ use crate::{
     control::Administered,
     data::DataFolder,
     fault::Fault,
-    key,
+    key, manual,
 };
 
 /// Does what was typed.
@@ -29,6 +29,7 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
             backup(&data.folder, &file, &password.read()?, output)
         }
         Command::Check { data, config } => examine::check(&data.folder, config.as_deref(), output),
+        Command::Completions { shell } => manual::completions(shell, output),
         Command::Dev { listen } => run::dev(listen, output),
         Command::Drain { data } => drain(&data.folder, output),
         Command::Init { data, host, registration } => {
@@ -42,6 +43,7 @@ pub(crate) fn perform(command: Command, output: Output) -> Result<(), Fault> {
         Command::Link { data, qr } => {
             link::print(&DataFolder::open(&data.folder)?.link()?, qr, output)
         }
+        Command::Man { topic, dir } => manual::man(&topic, dir.as_deref(), output),
         Command::Restore { file, data, password } => {
             restore(&data.folder, &file, &password.read()?, output)
         }

@@ -21,6 +21,7 @@ use crate::{
     limits::LOCK_PATIENCE,
     logging::Logging,
     serve::Server,
+    supervisor,
 };
 
 const LOCK_GLANCE: Duration = Duration::from_millis(20);
@@ -106,9 +107,14 @@ fn serve(
         let signals = Signals::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
         ready(&server)?;
+        supervisor::serving();
         let reloading = server.reloading(logging, config.clone());
         let reload = again.map(|again| || reloading.reload(again(), SystemTime::now()));
-        server.run(signals.until_stop(reload)).await;
+        let stop = async {
+            signals.until_stop(reload).await;
+            supervisor::ending();
+        };
+        server.run(stop).await;
         Ok(())
     })
 }

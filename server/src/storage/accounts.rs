@@ -155,7 +155,6 @@ pub(super) fn delete(
     }
     for table in [
         "DELETE FROM session WHERE name = ?1",
-        "DELETE FROM recovery WHERE name = ?1",
         "DELETE FROM consent WHERE name = ?1",
         "DELETE FROM note WHERE name = ?1 OR sender = ?1",
     ] {
@@ -389,7 +388,7 @@ mod tests {
         assert_eq!(resumable(&database, 5), Some(name("alice")));
         opened(log_in(&database, "alice", 5, 7));
         let kept = credentials(&database, &name("bob")).unwrap().unwrap();
-        assert_eq!((kept.record, kept.logins), ([2; RECORD_BYTES], 0));
+        assert_eq!((kept.record, kept.logins), (Some([2; RECORD_BYTES]), 0));
     }
 
     #[test]
@@ -400,7 +399,6 @@ mod tests {
         database
             .execute_batch(
                 "INSERT INTO consent VALUES ('alice', 'bob', 'accepted'), ('bob', 'alice', 'accepted');
-                 INSERT INTO recovery VALUES ('alice', x'01', x'02', x'03', 0);
                  INSERT INTO note (name, sender, kind, sealed, created) VALUES
                     ('alice', 'bob', 'request', x'01', 0), ('bob', 'alice', 'accept', x'01', 0);",
             )
@@ -415,8 +413,8 @@ mod tests {
             let rows = format!("SELECT count(*) FROM {table}");
             database.query_row(&rows, [], |row| row::number(row, 0)).unwrap()
         };
-        let left = ["account", "session", "consent", "note", "recovery", "tombstone"].map(rows);
-        assert_eq!(left, [1, 1, 1, 0, 0, 1]);
+        let left = ["account", "session", "consent", "note", "tombstone"].map(rows);
+        assert_eq!(left, [1, 1, 1, 0, 1]);
         assert_eq!(resumable(&database, 2), Some(name("bob")));
     }
 

@@ -143,7 +143,6 @@ fn delete(database: &Connection, name: &Name, now: i64) -> Result<Option<Ended>>
         "DELETE FROM consent WHERE name = ?1",
         "DELETE FROM disabled WHERE name = ?1",
         "DELETE FROM note WHERE name = ?1 OR sender = ?1",
-        "DELETE FROM recovery WHERE name = ?1",
     ] {
         database.prepare_cached(what)?.execute([name.as_str()])?;
     }
@@ -216,14 +215,16 @@ mod tests {
         assert_eq!(ended.sessions, [[1; 16]]);
         assert_eq!(credentials(&database, "alice"), Some(([1; 32], false)));
         // A login that was answered before, and comes to its end after.
-        let opened = accounts::open_session(&database, &name("alice"), &session(2), 0).unwrap();
+        let opened =
+            accounts::open_session(&database, &name("alice"), &[1; 32], &session(2), 0).unwrap();
         assert!(matches!(opened, Outcome::Resumable(None)), "{opened:?}");
         assert!(disable(&database, &name("alice"), 0).unwrap().unwrap().sessions.is_empty());
 
         assert!(enable(&database, &name("alice")).unwrap());
         assert!(!enable(&database, &name("bob")).unwrap());
         assert_eq!(credentials(&database, "alice"), Some(([1; 32], true)));
-        let opened = accounts::open_session(&database, &name("alice"), &session(2), 0).unwrap();
+        let opened =
+            accounts::open_session(&database, &name("alice"), &[1; 32], &session(2), 0).unwrap();
         assert!(matches!(opened, Outcome::Opened(_)), "{opened:?}");
     }
 

@@ -61,20 +61,12 @@ const ACCOUNTS: &str = "
     ) STRICT;
 ";
 
-/// Version 2: passwords that change, sessions that are listed, recovery codes, and names that are given up.
+/// Version 2: passwords that change, sessions that are listed, and names that are given up.
 const ACCOUNT_LIFE: &str = "
     ALTER TABLE account ADD COLUMN envelope BLOB;
     ALTER TABLE session ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE session ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
     UPDATE session SET seen = created;
-    CREATE TABLE recovery (
-        name TEXT PRIMARY KEY,
-        credential BLOB NOT NULL,
-        record BLOB NOT NULL,
-        envelope BLOB NOT NULL,
-        created INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX note_sender ON note (sender);
     CREATE TABLE tombstone (
         name TEXT PRIMARY KEY,
         created INTEGER NOT NULL

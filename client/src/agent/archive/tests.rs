@@ -84,14 +84,14 @@ fn an_archive_brings_back_what_was_said() {
     assert!(boundaries(&bytes).len() > 5);
     let mut other = open(&folder, 8);
     let imported = import_at(&mut other, &owner(), &path, PASSWORD, NOW).unwrap();
-    assert_eq!(imported, Imported { new: 100, known: 0, queued: 0 });
+    assert_eq!(imported, Imported { new: 100, known: 0, said: 100, new_said: 100, queued: 0 });
     let texts = |store: &Store| {
         let messages = store.history(None, None, 999).unwrap().into_iter();
         messages.map(|message| (message.id, message.body)).collect::<Vec<_>>()
     };
     assert_eq!(texts(&other), texts(&store));
     let again = import_at(&mut other, &owner(), &path, PASSWORD, NOW).unwrap();
-    assert_eq!(again, Imported { new: 0, known: 100, queued: 0 });
+    assert_eq!(again, Imported { new: 0, known: 100, said: 100, new_said: 0, queued: 0 });
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 5, "two stores, one archive");
 }
 

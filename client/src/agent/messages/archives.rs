@@ -66,12 +66,12 @@ pub(in crate::agent) async fn import(
                 }
                 error => fault(&error, &file, store.path(), &log),
             });
-            let Imported { new, known, .. } = imported?;
+            let Imported { new, said, new_said, .. } = imported?;
             if new > 0 {
                 // What waited when the archive was made waits again, and timers are those of then.
                 agent.start_afresh(Duration::ZERO);
             }
-            Ok(json!({ "messages": new + known, "new": new }))
+            Ok(json!({ "messages": said, "new": new_said }))
         })
         .await
 }

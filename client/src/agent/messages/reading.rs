@@ -22,6 +22,9 @@ pub(super) const PAGE: usize = 64;
 /// How many messages one answer holds at most. Whoever wants more asks again.
 const ANSWER_MAX: usize = 500;
 
+/// How many messages one search finds at most. There is no second page of it.
+const FOUND_MAX: usize = 1_000;
+
 /// What to list.
 #[derive(Deserialize)]
 pub(in crate::agent) struct List {
@@ -79,7 +82,7 @@ pub(in crate::agent) async fn search(handle: &Handle, what: Search) -> Result<Va
     handle
         .call(move |agent| {
             let with = what.with.map(|with| acquaintance(agent, &with)).transpose()?;
-            let limit = what.limit.unwrap_or(ANSWER_MAX).min(ANSWER_MAX);
+            let limit = what.limit.unwrap_or(ANSWER_MAX).min(FOUND_MAX);
             let found =
                 from_store(agent, |own| own.store.search(&what.text, with.as_ref(), limit))?;
             shown(agent, &found)

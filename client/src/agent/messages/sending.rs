@@ -1,5 +1,7 @@
 //! Sending texts, and changing, signing and taking back what was sent.
 
+use std::time::Duration;
+
 use hither_proto::{
     id::MessageId,
     limits::{EMOJI_BYTES_MAX, TEXT_BYTES_MAX},
@@ -20,6 +22,7 @@ use crate::{
         people::resolve,
         store::{Message, State},
     },
+    duration,
     fault::{Fault, Usage},
 };
 
@@ -198,7 +201,7 @@ pub(in crate::agent) async fn cancel(handle: &Handle, what: Cancel) -> Result<Va
 /// After how many seconds texts of a conversation disappear. Changes it first, if asked to.
 pub(in crate::agent) async fn timer(handle: &Handle, what: Timer) -> Result<Value, Fault> {
     let Timer { name, seconds } = what;
-    if seconds == Some(Some(0)) {
+    if seconds.flatten().is_some_and(|seconds| !is_timer(seconds)) {
         return Err(Fault::BadTimer);
     }
     handle
@@ -227,6 +230,11 @@ pub(in crate::agent) async fn typing(handle: &Handle, what: Typing) -> Result<Va
         .await
 }
 
+/// Whether messages may disappear after so many seconds: those that the command line takes, too.
+fn is_timer(seconds: u32) -> bool {
+    seconds > 0 && Duration::from_secs(seconds.into()) <= duration::LONGEST
+}
+
 /// Whether this may pass for an emoji. Every one has a character beyond ASCII, even those made of digits.
 fn is_emoji(text: &str) -> bool {
     let obeyed = |char: char| char.is_control() || char.is_whitespace();
@@ -250,7 +258,8 @@ fn answered(agent: &mut Agent, id: MessageId, with: &Name) -> Result<Ref, Fault>
     Ok(Ref { id, own: message.mine })
 }
 
-/// The text that went out under this id before, which must be the same.
+/// What went out under this id before, which must be the same text. Of one that was worded anew the first
+/// wording is not kept, and of one that is erased nothing, so these are taken to be.
 fn before(
     agent: &mut Agent,
     to: &Name,
@@ -260,17 +269,24 @@ fn before(
     // What is queued may not be on disk yet.
     let queued = agent.account()?.node.queue().find(|(_, message, ..)| message.id == id);
     let queued = queued.map(|(with, message, ..)| (with.clone(), message.body.clone(), None));
+    let stored = sent(agent, id)?;
+    let reworded = |message: &Message| message.edited || message.state == State::Erased;
+    let reworded = stored.as_ref().is_some_and(reworded);
     let known = match queued {
         Some(queued) => Some(queued),
-        None => sent(agent, id)?.and_then(|message| match message.state {
-            // It was not sent, and is meant to be now.
-            State::Queued | State::Cancelled => None,
-            _ => Some((message.with, message.body, Some("delivered"))),
+        None => stored.and_then(|message| {
+            let done = match message.state {
+                // It was not sent, and is meant to be now.
+                State::Queued | State::Cancelled => return None,
+                State::Erased => "deleted",
+                _ => "delivered",
+            };
+            Some((message.with, message.body, Some(done)))
         }),
     };
     let Some((with, body, done)) = known else { return Ok(None) };
     let same = |before: &Text| (&before.text, before.reply_to) == (&text.text, text.reply_to);
-    if with != *to || !matches!(&body, Body::Text(before) if same(before)) {
+    if with != *to || !matches!(&body, Body::Text(before) if reworded || same(before)) {
         return Err(Fault::IdTaken);
     }
     let hold = agent.account()?.node.waiting_for(to);
@@ -342,6 +358,16 @@ mod tests {
         assert_eq!(fits(""), Err(Usage::TextEmpty.into()));
         assert_eq!(fits(&"x".repeat(TEXT_BYTES_MAX)), Ok(()));
         assert_eq!(fits(&"x".repeat(TEXT_BYTES_MAX + 1)), Err(Fault::TextTooLong));
+    }
+
+    #[test]
+    fn a_timer_asked_for_by_a_program_has_the_bounds_of_one_that_is_typed() {
+        for (seconds, typed) in [(0, "0s"), (1, "1s"), (2_592_000, "720h"), (2_592_001, "2592001s")]
+        {
+            let typed = duration::parse(typed).is_ok_and(|span| !span.is_zero());
+            assert_eq!(is_timer(seconds), typed, "{seconds}");
+        }
+        assert!(!is_timer(u32::MAX));
     }
 
     #[test]

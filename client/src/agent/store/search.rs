@@ -22,6 +22,10 @@ const BLOCK_BYTES: usize = 128 * 1024;
 /// Rows that are read at once.
 const PAGE: usize = 64;
 
+/// Bytes of text after which no further block is looked into. All that is found goes in one answer, as JSON,
+/// where a byte takes up to six; and a command takes an answer of no more than 64 MiB.
+const FOUND_BYTES_MAX: usize = 8 << 20;
+
 /// Bytes in front of each text of a block: cursor, conversation, and where the text ends.
 const ENTRY_BYTES: usize = 8 + 8 + 4;
 
@@ -55,7 +59,7 @@ impl Wanted {
 }
 
 impl Store {
-    /// The newest `limit` texts in which every word of `text` occurs, newest first. Letters count the same
+    /// The newest `limit` texts, or fewer long ones, in which every word of `text` occurs, newest first. Letters count the same
     /// in upper and lower case, and a word is found inside others.
     pub(in crate::agent) fn search(
         &mut self,
@@ -78,9 +82,9 @@ impl Store {
             Err(error) => return Err(error),
         }
         let wanted = Wanted { words, conversation };
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for stretch in stretches(&self.database)? {
-            if found.len() == limit {
+            if found.len() == limit || bytes >= FOUND_BYTES_MAX {
                 break;
             }
             let left = limit - found.len();
@@ -88,6 +92,11 @@ impl Store {
                 Some(block) => self.look_through_block(&block, &wanted, left)?,
                 None => self.look_through_rows(stretch, &wanted, left)?,
             };
+            bytes += rows
+                .iter()
+                .filter_map(|row| row.contents.text())
+                .map(|said| said.text.len())
+                .sum::<usize>();
             found.extend(rows.into_iter().map(Message::from));
         }
         Ok(found)

@@ -47,12 +47,17 @@ pub(in crate::agent) struct Imported {
     pub(in crate::agent) new: u64,
     /// Messages that were, and stay as they are here.
     pub(in crate::agent) known: u64,
+    /// Of both, those that people said.
+    pub(in crate::agent) said: u64,
+    /// Of the new ones, those that people said.
+    pub(in crate::agent) new_said: u64,
     /// New ones that wait to be delivered, of which the node does not know.
     pub(in crate::agent) queued: u64,
 }
 
 impl Store {
-    /// Hands out everything that is said, in its order, and then where conversations stand.
+    /// Hands out every message, in its order, and then where conversations stand. Counts those that people
+    /// said, and not what is about them or is gone.
     pub(in crate::agent) fn export<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Record) -> Result<(), E>,
@@ -65,8 +70,8 @@ impl Store {
             let Some(last) = page.seqs.last() else { break };
             after = *last;
             for Loaded { state, expires, contents, .. } in page.loaded {
+                count += u64::from(is_said(state, &contents));
                 take(Record::Message(Box::new(Exported { state, expires, contents })))?;
-                count += 1;
             }
         }
         for (name, entry) in self.conversations.iter() {
@@ -121,6 +126,11 @@ impl Store {
     }
 }
 
+/// Whether this is something that somebody said, and is still there.
+fn is_said(state: u8, contents: &Contents) -> bool {
+    State::of(state) != Some(State::Erased) && contents.said.body.is_said()
+}
+
 /// An import under way.
 struct Import<'a, 's> {
     batch: &'a mut Batch<'s>,
@@ -155,6 +165,8 @@ impl Import<'_, '_> {
         let key = self.batch.keys.message_key(contents.mine, &contents.with, contents.said.id);
         let conversation = self.batch.conversation(&contents.with).id;
         let seq = self.at.unwrap_or(self.batch.next);
+        let said = u64::from(is_said(state, &contents));
+        self.imported.said += said;
         let new = self.batch.insert_at(seq, &key, conversation, state, expires, &contents)?;
         if !new {
             self.imported.known += 1;
@@ -165,6 +177,7 @@ impl Import<'_, '_> {
             None => self.batch.next += 1,
         }
         self.imported.new += 1;
+        self.imported.new_said += said;
         self.imported.queued += u64::from(State::of(state) == Some(State::Queued));
         Ok(())
     }

@@ -44,11 +44,24 @@ fn varied(folder: &Folder) -> Store {
 }
 
 #[test]
+fn only_messages_that_people_said_are_counted_though_every_one_is_exported() {
+    let here = folder("counted");
+    let store = varied(&here);
+    // Four texts are there, one of them cancelled; one is deleted, and the rest is about them.
+    assert_eq!(store.export(|_| Ok::<_, StoreError>(())).unwrap(), 4);
+    let exported = records(&store);
+    assert_eq!(exported.iter().filter(|record| matches!(record, Record::Message(_))).count(), 10);
+}
+
+#[test]
 fn everything_stands_in_another_store_as_it_stood() {
     let (here, there) = (folder("copied-from"), folder("copied-to"));
     let from = varied(&here);
     let mut to = open(&there).unwrap();
-    assert_eq!(import(&mut to, &from), Imported { new: 10, known: 0, queued: 3 });
+    assert_eq!(
+        import(&mut to, &from),
+        Imported { new: 10, known: 0, said: 4, new_said: 4, queued: 3 }
+    );
     assert_eq!(dump(&to), dump(&from));
     assert_eq!(history(&to), history(&from));
     assert_eq!(to.queue().unwrap(), from.queue().unwrap());
@@ -58,7 +71,10 @@ fn everything_stands_in_another_store_as_it_stood() {
         conversations
     };
     assert_eq!(sorted(&to), sorted(&from));
-    assert_eq!(import(&mut to, &from), Imported { new: 0, known: 10, queued: 0 });
+    assert_eq!(
+        import(&mut to, &from),
+        Imported { new: 0, known: 10, said: 4, new_said: 0, queued: 0 }
+    );
     assert_eq!(dump(&to), dump(&from));
     drop(to);
     let mut to = open(&there).unwrap();
@@ -78,7 +94,10 @@ fn what_is_imported_stands_before_what_came_since() {
     let mut to = open(&there).unwrap();
     apply(&mut to, &[received(600, text("known here")), received(1_000, text("new word"))]);
     let newest = to.newest().unwrap();
-    assert_eq!(import(&mut to, &from), Imported { new: 699, known: 1, queued: 0 });
+    assert_eq!(
+        import(&mut to, &from),
+        Imported { new: 699, known: 1, said: 700, new_said: 699, queued: 0 }
+    );
     let all = history(&to);
     assert_eq!((all.len(), all[698].as_str(), all[699].as_str()), (701, "old word", "known here"));
     assert_eq!(to.newest().unwrap(), newest);

@@ -146,3 +146,19 @@ fn what_is_sent_again_is_found_once() {
     apply(&mut store, &[queued(2, delete(1))]);
     assert_eq!(found(&mut store, "needle").len(), 0);
 }
+
+#[test]
+fn a_search_that_finds_long_texts_ends_before_its_answer_is_too_long() {
+    let folder = folder("long-texts");
+    let mut store = open(&folder).unwrap();
+    let long = format!("found {}", "x".repeat(60 * 1024));
+    for batch in 0..10 {
+        let changes: Vec<Change> =
+            (0..20).map(|number| received(1 + batch * 20 + number, text(&long))).collect();
+        apply(&mut store, &changes);
+    }
+    let found = store.search("found", None, 1_000).unwrap();
+    let bytes: usize = found.iter().map(|message| words(message).len()).sum();
+    assert!(((8 << 20)..(9 << 20)).contains(&bytes), "{bytes}");
+    assert_eq!(found[0].id, id(200), "the newest are found");
+}
