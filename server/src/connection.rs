@@ -7,12 +7,15 @@ use hither_proto::{
     crypto::rng::Rng,
     directory::{Input, Output, Session, Signal},
     login::Channel,
+    name::Name,
 };
 use tokio::time::sleep;
 use tracing::trace;
 
 use crate::{
+    admission::Admitted,
     data::random,
+    pace::Pace,
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
@@ -22,11 +25,13 @@ use crate::{
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     quic: quic::Connection,
+    admitted: Admitted,
     session: Session,
     id: ConnectionId,
     from: IpAddr,
     address: Address,
     inbox: Inbox,
+    pace: Pace,
     /// Nothing can be sent any more.
     gone: bool,
 }
@@ -36,6 +41,7 @@ impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
         quic: quic::Connection,
+        admitted: Admitted,
         id: ConnectionId,
     ) -> Result<Self, anyhow::Error> {
         let exporter = quic.exporter().map_err(|Gone| anyhow::anyhow!("no exporter"))?;
@@ -44,7 +50,8 @@ impl Connection {
         let rng = Rng::from_seed(random()?);
         let session = Session::new(shared.now(), shared.settings, channel, observed, rng);
         let (address, inbox) = inbox();
-        Ok(Self { shared, quic, session, id, from: observed.ip(), address, inbox, gone: false })
+        let (from, pace) = (observed.ip(), Pace::default());
+        Ok(Self { shared, quic, admitted, session, id, from, address, inbox, pace, gone: false })
     }
 
     /// Goes on until the session has ended.
@@ -63,6 +70,7 @@ impl Connection {
     async fn take_in(&mut self) {
         let body_bytes_max = self.session.frame_bytes_max();
         let deadline = self.session.deadline().map(|deadline| self.shared.now().until(deadline));
+        let pause = self.pace.wait(self.shared.now());
         let timeout = async {
             match deadline {
                 Some(wait) => sleep(wait).await,
@@ -74,13 +82,14 @@ impl Connection {
             // If the sender is gone, so is the server.
             let _ = draining.wait_for(|draining| *draining).await;
         };
+        let frame = async {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            self.quic.receive(body_bytes_max).await
+        };
         tokio::select! {
-            frame = self.quic.receive(body_bytes_max) => match frame {
-                Ok(Frame::Body(body)) => self.handle(Input::Frame(&body)),
-                // An empty body is as little a frame as one that is too long, and as harmless to read.
-                Ok(Frame::TooLong) => self.handle(Input::Frame(&[])),
-                Err(Gone) => self.gone = true,
-            },
+            frame = frame => self.hear(frame),
             signal = self.inbox.next() => match signal {
                 Some(signal) => self.handle(Input::Signal(signal)),
                 None => self.gone = true,
@@ -93,6 +102,16 @@ impl Connection {
         }
     }
 
+    fn hear(&mut self, frame: Result<Frame, Gone>) {
+        self.pace.count(self.shared.now());
+        match frame {
+            Ok(Frame::Body(body)) => self.handle(Input::Frame(&body)),
+            // An empty body is as little a frame as one that is too long, and as harmless to read.
+            Ok(Frame::TooLong) => self.handle(Input::Frame(&[])),
+            Err(Gone) => self.gone = true,
+        }
+    }
+
     /// Carries out what the session asks for, in order. Says whether the session goes on.
     async fn carry_out(&mut self) -> bool {
         while let Some(output) = self.session.poll() {
@@ -101,6 +120,8 @@ impl Connection {
                     let (connection, address) = (self.id, self.address.clone());
                     let newcomer = Binding { connection, session, revision, address };
                     self.shared.router.bind(name, newcomer);
+                    self.admitted.logged_in();
+                    self.quic.widen();
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
@@ -108,7 +129,7 @@ impl Connection {
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
-                    let returned = self.shared.router.route(name, signal);
+                    let returned = self.route(name, signal);
                     if let Some(Signal::Ask { attempt, .. }) = returned.as_deref() {
                         self.handle(Input::Unrouted(*attempt));
                     }
@@ -121,6 +142,17 @@ impl Connection {
             }
         }
         true
+    }
+
+    /// Hands a signal on; it comes back if nobody is there. Somebody who has asked for too many introductions
+    /// is told the same, and no more than that.
+    fn route(&self, to: Name, signal: Box<Signal>) -> Option<Box<Signal>> {
+        match &*signal {
+            Signal::Ask { caller, .. } if !self.shared.tasks.may_introduce(&caller.name, &to) => {
+                Some(signal)
+            }
+            _ => self.shared.router.route(to, signal),
+        }
     }
 
     /// Sends a frame. A client that does not read ends its connection, and holds nobody else up.

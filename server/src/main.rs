@@ -9,6 +9,8 @@ mod connection;
 mod data;
 mod fault;
 mod limits;
+mod origin;
+mod pace;
 mod quic;
 mod router;
 mod serve;
@@ -17,6 +19,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turns;
 
 use std::process::ExitCode;
 

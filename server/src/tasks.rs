@@ -15,14 +15,16 @@ use hither_proto::{
     identity::Entry,
     name::Name,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 use tracing::{debug, error};
 
 use crate::{
     attempts::{Attempts, TooMany},
     config::Registration,
     data::random,
+    origin::Origin,
     storage::{Storage, Unavailable},
+    turns::Turns,
 };
 
 /// Storage, limits and a place for work that would hold up the network.
@@ -32,8 +34,8 @@ pub(crate) struct Tasks {
     registration: Registration,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
-    /// One permit a core: more public-key work at once would only take turns.
-    cores: Semaphore,
+    /// One a core: more public-key work at once would only take turns in a less fair way.
+    turns: Turns,
 }
 
 impl Tasks {
@@ -51,7 +53,7 @@ impl Tasks {
             registration,
             opaque: Arc::new(opaque),
             decoy,
-            cores: Semaphore::new(cores),
+            turns: Turns::of(cores),
         }
     }
 
@@ -65,11 +67,22 @@ impl Tasks {
                 self.start_login(name, ke1, context, address).await
             }
             Task::Lookup { name } => self.lookup(name).await,
+            Task::SendNote { ref from, ref to, kind, .. } => {
+                if let Err(too_many) = self.attempts.note(from, to, kind) {
+                    return limited(too_many);
+                }
+                self.storage.perform(task).await
+            }
             Task::CreateAccount { .. } if self.registration != Registration::Open => {
                 Outcome::BadInvite
             }
             task => self.storage.perform(task).await,
         }
+    }
+
+    /// Whether one more introduction of `from` to `to` is within the limits.
+    pub(crate) fn may_introduce(&self, from: &Name, to: &Name) -> bool {
+        self.attempts.introduction(from, to).is_ok()
     }
 
     /// Forgets attempts that no longer make a difference.
@@ -87,7 +100,7 @@ impl Tasks {
             return limited(too_many);
         }
         let setup = Arc::clone(&self.opaque);
-        self.compute(move || {
+        self.compute(address, move || {
             let response = answer_registration(&setup, &credential, &request)?;
             Ok(Outcome::Registration(Box::new(response)))
         })
@@ -117,7 +130,7 @@ impl Tasks {
         let setup = Arc::clone(&self.opaque);
         // Made for every name, like the decoy of an entry.
         let decoy = decoy_credential(&self.decoy, name.as_bytes());
-        self.compute(move || {
+        self.compute(address, move || {
             let mut rng = Rng::from_seed(seed);
             let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
             let record = credentials.as_ref().map(|known| &known.record);
@@ -138,13 +151,23 @@ impl Tasks {
         }
     }
 
-    /// Runs public-key work where it does not hold up the network. What is stored was looked at before it
-    /// was, so work that comes to nothing was asked for with bytes that no honest client sends.
+    /// Runs public-key work where it does not hold up the network, in turns with that of other sites. What is
+    /// stored was looked at before it was, so work that comes to nothing was asked for with bytes that no
+    /// honest client sends.
     async fn compute(
         &self,
+        address: IpAddr,
         work: impl FnOnce() -> Result<Outcome, OpaqueFailed> + Send + 'static,
     ) -> Outcome {
-        let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
+        let Some(turn) = self.turns.wait(Origin::of(address).site).await else {
+            return Outcome::Unavailable;
+        };
+        // The turn goes along: the core is busy until the work is done, even if nobody waits for it.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome.unwrap_or(Outcome::Malformed),
             Err(failed) => {

@@ -139,6 +139,7 @@ impl Storage {
                 Outcome::Resumable(None)
             }
             Task::ResumeSession { name, .. } => self.opened(&name),
+            Task::SendNote { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
             Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
             Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
             Task::StartLogin { name, ke1, context } => {
