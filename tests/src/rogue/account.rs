@@ -52,8 +52,13 @@ impl Account {
     /// Makes the account.
     #[track_caller]
     pub fn registers(&mut self, server: &Server) -> Online {
+        self.registers_on(Link::to(server))
+    }
+
+    /// Makes the account on a connection that stands.
+    #[track_caller]
+    pub fn registers_on(&mut self, mut link: Link) -> Online {
         let Self { name, password, identity, device, rng } = self;
-        let mut link = Link::to(server);
         let (state, request) = ClientRegistration::start(rng, password).unwrap();
         link.says(&Request::Register { name: name.clone(), request });
         let Reply::Registration { response } = link.hears() else { panic!("no registration") };
