@@ -125,7 +125,8 @@ impl Connection {
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
-                    let outcome = self.shared.tasks.perform(task, self.from).await;
+                    // Boxed, or every connection keeps room for the largest task while it idles.
+                    let outcome = Box::pin(self.shared.tasks.perform(task, self.from)).await;
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
