@@ -7,13 +7,16 @@ use hither_proto::{
     crypto::rng::Rng,
     directory::{Input, Outcome, Output, Session, Signal, Task},
     login::Channel,
+    name::Name,
 };
 use tokio::time::sleep;
 use tracing::{debug, trace};
 
 use crate::{
+    admission::Admitted,
     data::random,
     metrics::{Limit, Step, Tally},
+    pace::Pace,
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
@@ -23,12 +26,14 @@ use crate::{
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     quic: quic::Connection,
+    admitted: Admitted,
     session: Session,
     id: ConnectionId,
     from: IpAddr,
     address: Address,
     inbox: Inbox,
     tally: Tally,
+    pace: Pace,
     /// Nothing can be sent any more.
     gone: bool,
 }
@@ -38,6 +43,7 @@ impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
         quic: quic::Connection,
+        admitted: Admitted,
         id: ConnectionId,
     ) -> Result<Self, anyhow::Error> {
         let exporter = quic.exporter().map_err(|Gone| anyhow::anyhow!("no exporter"))?;
@@ -46,9 +52,21 @@ impl Connection {
         let rng = Rng::from_seed(random()?);
         let session = Session::new(shared.now(), shared.settings(), channel, observed, rng);
         let (address, inbox) = inbox();
-        let tally = Tally::new(&shared.metrics);
+        let (tally, pace) = (Tally::new(&shared.metrics), Pace::default());
         let from = observed.ip();
-        Ok(Self { shared, quic, session, id, from, address, inbox, tally, gone: false })
+        Ok(Self {
+            shared,
+            quic,
+            admitted,
+            session,
+            id,
+            from,
+            address,
+            inbox,
+            tally,
+            pace,
+            gone: false,
+        })
     }
 
     /// Goes on until the session has ended.
@@ -67,6 +85,7 @@ impl Connection {
     async fn take_in(&mut self) {
         let body_bytes_max = self.session.frame_bytes_max();
         let deadline = self.session.deadline().map(|deadline| self.shared.now().until(deadline));
+        let pause = self.pace.wait(self.shared.now());
         let timeout = async {
             match deadline {
                 Some(wait) => sleep(wait).await,
@@ -78,13 +97,14 @@ impl Connection {
             // If the sender is gone, so is the server.
             let _ = draining.wait_for(|draining| *draining).await;
         };
+        let frame = async {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            self.quic.receive(body_bytes_max).await
+        };
         tokio::select! {
-            frame = self.quic.receive(body_bytes_max) => match frame {
-                Ok(Frame::Body(body)) => self.handle(Input::Frame(&body)),
-                // An empty body is as little a frame as one that is too long, and as harmless to read.
-                Ok(Frame::TooLong) => self.handle(Input::Frame(&[])),
-                Err(Gone) => self.gone = true,
-            },
+            frame = frame => self.hear(frame),
             signal = self.inbox.next() => match signal {
                 Some(signal) => self.handle(Input::Signal(signal)),
                 None => self.overrun(),
@@ -94,6 +114,16 @@ impl Connection {
                 Some(_) => self.handle(Input::Signal(Box::new(Signal::Drain))),
                 None => self.gone = true,
             },
+        }
+    }
+
+    fn hear(&mut self, frame: Result<Frame, Gone>) {
+        self.pace.count(self.shared.now());
+        match frame {
+            Ok(Frame::Body(body)) => self.handle(Input::Frame(&body)),
+            // An empty body is as little a frame as one that is too long, and as harmless to read.
+            Ok(Frame::TooLong) => self.handle(Input::Frame(&[])),
+            Err(Gone) => self.gone = true,
         }
     }
 
@@ -110,15 +140,18 @@ impl Connection {
                     );
                     let newcomer = Binding { connection, session, revision, address };
                     self.shared.router.bind(name, newcomer);
+                    self.admitted.logged_in();
+                    self.quic.widen();
                 }
                 Output::Close => return false,
                 Output::Perform(task) => {
-                    let outcome = self.perform(task).await;
+                    // Boxed, or every connection keeps room for the largest task while it idles.
+                    let outcome = Box::pin(self.perform(task)).await;
                     self.handle(Input::Performed(outcome));
                 }
                 Output::Route(name, signal) => {
                     self.tally.routes(&signal);
-                    let returned = self.shared.router.route(name, signal);
+                    let returned = self.route(name, signal);
                     if let Some(Signal::Ask { attempt, .. }) = returned.as_deref() {
                         self.tally.found_nobody();
                         self.handle(Input::Unrouted(*attempt));
@@ -157,6 +190,17 @@ impl Connection {
             debug!(connection, %from, ?step, "too many attempts");
         }
         outcome
+    }
+
+    /// Hands a signal on; it comes back if nobody is there. Somebody who has asked for too many introductions
+    /// is told the same, and no more than that.
+    fn route(&self, to: Name, signal: Box<Signal>) -> Option<Box<Signal>> {
+        match &*signal {
+            Signal::Ask { caller, .. } if !self.shared.tasks.may_introduce(&caller.name, &to) => {
+                Some(signal)
+            }
+            _ => self.shared.router.route(to, signal),
+        }
     }
 
     /// Sends a frame. A client that does not read ends its connection, and holds nobody else up.

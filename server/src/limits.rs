@@ -2,18 +2,42 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use hither_proto::limits::{CONTACTS_MAX, SERVER_FRAME_BYTES_MAX};
+use hither_proto::limits::{CONTACTS_MAX, GREETING_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX};
+
+use crate::admission::Crowd;
 
 /// Sessions of an account: machines on which somebody is logged in without having logged out. Nobody uses as
 /// many, so the one that was not seen for the longest time makes room for a new one.
 pub(crate) const SESSIONS_MAX: u32 = 16;
 
-/// Connections at once. One that idles costs about 35 KiB, so this many cost about 2.2 GiB.
-pub(crate) const CONNECTIONS_MAX: usize = 65_536;
+/// Everybody who is here. A connection that idles costs about 35 KiB, so all of them cost about 2.2 GiB.
+/// Strangers are let in for [`GREETING_TIMEOUT`] to say who they are; a server that everybody comes back to
+/// at once has a few thousand. Beyond so many handshakes under way, callers prove their address first
+/// (QUIC Retry): honest ones finish theirs in a round trip, and only a flood, or a very busy second, leaves
+/// this many open.
+///
+/// [`GREETING_TIMEOUT`]: hither_proto::limits::GREETING_TIMEOUT
+pub(crate) const EVERYBODY: Crowd =
+    Crowd { connections: 65_536, strangers: 16_384, handshakes: 256 };
 
-/// TLS handshakes under way before callers must prove their address first (QUIC Retry). Honest callers
-/// finish theirs in a round trip; only a flood, or a very busy second, leaves this many open.
-pub(crate) const HANDSHAKES_MAX: usize = 256;
+/// Those of one host: an IPv4 address, or an IPv6 network of 64 bits. Behind one address there may be a
+/// provider's many thousand subscribers, and most of the people who use a server; and yet three quarters
+/// are left for others. What cannot say who it is gets little, because that costs nothing to be.
+pub(crate) const HOST: Crowd = Crowd { connections: 16_384, strangers: 512, handshakes: 32 };
+
+/// Those of one site: an IPv6 network of 48 bits, which some providers give to each customer, and within
+/// which anybody has as many hosts as they like. Half is left for others.
+pub(crate) const SITE: Crowd = Crowd { connections: 32_768, strangers: 2_048, handshakes: 64 };
+
+/// As many times what one host may do in some time, a site may.
+pub(crate) const SITE_HOSTS: NonZeroU32 = nonzero(4);
+
+/// Handshakes of one host in a row: everybody behind one address who comes back after a restart.
+pub(crate) const HOST_HANDSHAKES_BURST: NonZeroU32 = nonzero(2_048);
+
+/// And from then on each second. A handshake costs the server about 0.3 ms, so a host that does nothing
+/// else gets at most 3 % of a core.
+pub(crate) const HOST_HANDSHAKES_PER_SECOND: NonZeroU32 = nonzero(100);
 
 /// How long a TLS handshake may take: several round trips to the other side of the world, with losses.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +58,10 @@ pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 /// What a client may send ahead of being read, and so what it can make us hold. Frames are read as they
 /// come, so the longest one does not have to fit.
 pub(crate) const RECEIVE_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same for a client that nobody has logged in on: what comes before a login fits, and is asked for one
+/// frame at a time.
+pub(crate) const GREETING_WINDOW_BYTES: u32 = 16 * 1024;
 
 /// What may be under way to a client unacknowledged.
 pub(crate) const SEND_WINDOW_BYTES: u64 = 128 * 1024;
@@ -75,18 +103,55 @@ pub(crate) const ACCOUNT_LOGINS_BURST: NonZeroU32 = nonzero(5);
 /// withstands for longer than anybody will care.
 pub(crate) const ACCOUNT_LOGINS_PER_MINUTE: NonZeroU32 = nonzero(6);
 
-/// Logins from one address prefix in a row: an office that comes back after a power cut.
-pub(crate) const PREFIX_LOGINS_BURST: NonZeroU32 = nonzero(100);
+/// Logins from one host in a row: an office that comes back after a power cut.
+pub(crate) const HOST_LOGINS_BURST: NonZeroU32 = nonzero(100);
 
-/// And from then on each second. A login costs the server about a millisecond, so one prefix gets at most
+/// And from then on each second. A login costs the server about a millisecond, so one host gets at most
 /// 1 % of a core, and guesses spread over many accounts stay slow.
-pub(crate) const PREFIX_LOGINS_PER_SECOND: NonZeroU32 = nonzero(10);
+pub(crate) const HOST_LOGINS_PER_SECOND: NonZeroU32 = nonzero(10);
 
-/// Registrations from one address prefix in a row: a class that signs up together, a few times over.
-pub(crate) const PREFIX_REGISTRATIONS_BURST: NonZeroU32 = nonzero(200);
+/// Registrations from one host in a row: a class that signs up together, a few times over.
+pub(crate) const HOST_REGISTRATIONS_BURST: NonZeroU32 = nonzero(200);
 
 /// And from then on each second: an account costs about 5 KiB of disk.
-pub(crate) const PREFIX_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
+pub(crate) const HOST_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
+
+/// What a daily count is renewed over, a little at a time.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Contact requests of one account a day, and in a row: somebody who brings an address book along, and no
+/// more than a person who gets one request reads them as a nuisance from one spammer.
+pub(crate) const REQUESTS_PER_DAY: NonZeroU32 = nonzero(100);
+
+/// Acceptances of one account a day, and in a row: somebody who answers everybody who has asked.
+pub(crate) const ACCEPTANCES_PER_DAY: NonZeroU32 = nonzero(count(CONTACTS_MAX));
+
+/// Notes of either kind from one account to another a day, and in a row: two people who remove and add each
+/// other a few times, and somebody who takes no for no answer.
+pub(crate) const PAIR_NOTES_PER_DAY: NonZeroU32 = nonzero(10);
+
+/// Introductions that one account asks for in a row: somebody with something to say to everybody they know.
+pub(crate) const INTRODUCTIONS_BURST: NonZeroU32 = nonzero(count(CONTACTS_MAX));
+
+/// And from then on each day: everybody they know, ten times over.
+pub(crate) const INTRODUCTIONS_PER_DAY: NonZeroU32 = nonzero(10 * count(CONTACTS_MAX));
+
+/// Introductions of one account to another in a row. Each has the other's agent open a socket and dial; two
+/// agents on failing networks need one for every change of network.
+pub(crate) const PAIR_INTRODUCTIONS_BURST: NonZeroU32 = nonzero(100);
+
+/// And from then on each day: one a minute, which is less often than an agent that gets nowhere tries.
+pub(crate) const PAIR_INTRODUCTIONS_PER_DAY: NonZeroU32 = nonzero(24 * 60);
+
+/// Frames from one client in a row: somebody with many contacts who has just logged in.
+pub(crate) const FRAMES_BURST: u32 = 1_000;
+
+/// And from then on each second. Further ones are read later: the client waits, and nobody else does.
+pub(crate) const FRAMES_PER_SECOND: u32 = 100;
+
+/// How long a frame may take to come, from its first byte to its last. As long as one may take to be
+/// accepted, for the same reason.
+pub(crate) const FRAME_TIMEOUT: Duration = SEND_TIMEOUT;
 
 /// How often counts that no longer matter are forgotten.
 pub(crate) const FORGET_PERIOD: Duration = Duration::from_secs(60);
@@ -156,6 +221,7 @@ pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;
 
 const _: () = assert!(SIGNALS_MAX > 2 * CONTACTS_MAX);
+const _: () = assert!(GREETING_WINDOW_BYTES as usize > GREETING_FRAME_BYTES_MAX);
 const _: () = assert!(SEND_WINDOW_BYTES < SERVER_FRAME_BYTES_MAX as u64);
 const _: () = assert!(DRAIN_TIMEOUT.as_secs() < ADMINISTRATION_PATIENCE.as_secs());
 const _: () = assert!(LAST_WORD_TIMEOUT.as_secs() < DRAIN_TIMEOUT.as_secs());
@@ -165,4 +231,9 @@ const fn nonzero(value: u32) -> NonZeroU32 {
         Some(value) => value,
         None => NonZeroU32::MIN,
     }
+}
+
+/// A bound of another crate as one of ours. It fits.
+const fn count(value: usize) -> u32 {
+    value as u32
 }

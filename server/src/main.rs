@@ -25,6 +25,8 @@ mod logging;
 mod manual;
 mod metrics;
 mod monitor;
+mod origin;
+mod pace;
 mod password;
 mod pseudonym;
 mod quic;
@@ -38,6 +40,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turns;
 
 use std::process::ExitCode;
 

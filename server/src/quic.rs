@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
 };
 
@@ -23,11 +23,12 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{
-    CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT,
-    LAST_WORD_TIMEOUT, RECEIVE_WINDOW_BYTES, SEND_TIMEOUT, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
+    CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, FRAME_TIMEOUT, GREETING_WINDOW_BYTES,
+    HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LAST_WORD_TIMEOUT, RECEIVE_WINDOW_BYTES, SEND_TIMEOUT,
+    SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
 };
 
 /// Connections are closed with this code alone: whatever there is to say was said in a frame.
@@ -156,7 +157,7 @@ fn transport() -> Result<TransportConfig> {
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().context("setting the idle timeout")?))
         .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(GREETING_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
         .mtu_discovery_config(None)
         // With it, every connection keeps a buffer of the largest burst it has ever sent.
@@ -168,6 +169,11 @@ fn transport() -> Result<TransportConfig> {
 pub(crate) struct Caller(Incoming);
 
 impl Caller {
+    /// Where it calls from, unless that is a lie.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.0.remote_address().ip()
+    }
+
     /// Whether the address it calls from has been shown to be its own.
     pub(crate) fn is_validated(&self) -> bool {
         self.0.remote_address_validated()
@@ -190,7 +196,7 @@ impl Caller {
         let connecting = self.0.accept().map_err(|_| Gone)?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| Gone)?;
         let connection = connection.map_err(|_| Gone)?;
-        Ok(Connection { connection, streams: None, length: Vec::new(), body: None })
+        Ok(Connection { connection, streams: None, due: None, length: Vec::new(), body: None })
     }
 }
 
@@ -211,6 +217,8 @@ pub(crate) enum Frame {
 pub(crate) struct Connection {
     connection: quinn::Connection,
     streams: Option<(SendStream, RecvStream)>,
+    /// When the frame being read must be there, once anything of it is.
+    due: Option<Instant>,
     /// What has come of the length of the frame being read.
     length: Vec<u8>,
     /// What has come of its body, once the length is known.
@@ -231,12 +239,29 @@ impl Connection {
         exported.map(|()| exporter).map_err(|_| Gone)
     }
 
+    /// The client is somebody, and may send more ahead of being read.
+    pub(crate) fn widen(&self) {
+        self.connection.set_receive_window(VarInt::from_u32(RECEIVE_WINDOW_BYTES));
+    }
+
     /// The next frame of at most `body_bytes_max` bytes. May be dropped and called again: what has come of
-    /// a frame is kept.
+    /// a frame is kept. A frame that has begun and does not end is the end of the connection.
     pub(crate) async fn receive(&mut self, body_bytes_max: usize) -> Result<Frame, Gone> {
         if self.streams.is_none() {
             self.streams = Some(self.connection.accept_bi().await.map_err(|_| Gone)?);
         }
+        while self.length.is_empty() {
+            let Some((_, stream)) = &mut self.streams else { return Err(Gone) };
+            read_some(stream, &mut self.length, LENGTH_BYTES).await?;
+        }
+        let due = *self.due.get_or_insert_with(|| Instant::now() + FRAME_TIMEOUT);
+        let frame =
+            timeout_at(due, self.receive_rest(body_bytes_max)).await.map_err(|_| Gone)??;
+        self.due = None;
+        Ok(frame)
+    }
+
+    async fn receive_rest(&mut self, body_bytes_max: usize) -> Result<Frame, Gone> {
         let Self { streams: Some((_, stream)), length, body, .. } = self else { return Err(Gone) };
         while length.len() < LENGTH_BYTES {
             read_some(stream, length, LENGTH_BYTES).await?;

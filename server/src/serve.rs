@@ -205,7 +205,7 @@ impl Server {
                 caller = self.listener.accept() => {
                     let Some(caller) = caller else { return };
                     callers += 1;
-                    match self.admission.judge(caller.is_validated()) {
+                    match self.admission.judge(caller.address(), caller.is_validated()) {
                         Verdict::Admit(admitted) => {
                             let shared = Arc::clone(&self.shared);
                             let id = ConnectionId(callers);
@@ -223,6 +223,7 @@ impl Server {
                 }
                 Some(ended) = connections.join_next() => report(ended),
                 _ = forget.tick() => {
+                    self.admission.forget();
                     self.shared.tasks.forget();
                     self.shared.certificates.look_after(SystemTime::now());
                 }
@@ -238,7 +239,7 @@ async fn converse(shared: Arc<Shared>, caller: Caller, mut admitted: Admitted, i
     let Ok(quic) = caller.connect().await else { return };
     handshake.completed();
     admitted.connected();
-    match Connection::new(shared, quic, id) {
+    match Connection::new(shared, quic, admitted, id) {
         Ok(connection) => connection.run().await,
         Err(error) => error!("a connection could not be begun: {error:#}"),
     }

@@ -19,7 +19,7 @@ use hither_proto::{
     identity::Entry,
     name::Name,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::{
@@ -27,7 +27,9 @@ use crate::{
     config::Registration,
     data::random,
     metrics::Metrics,
+    origin::Origin,
     storage::{Storage, Unavailable},
+    turns::Turns,
 };
 
 /// Storage, limits and a place for work that would hold up the network.
@@ -37,8 +39,8 @@ pub(crate) struct Tasks {
     registration: RwLock<Registration>,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
-    /// One permit a core: more public-key work at once would only take turns.
-    cores: Semaphore,
+    /// One a core: more public-key work at once would only take turns in a less fair way.
+    turns: Turns,
     metrics: Arc<Metrics>,
 }
 
@@ -58,7 +60,7 @@ impl Tasks {
             registration: RwLock::new(registration),
             opaque: Arc::new(opaque),
             decoy,
-            cores: Semaphore::new(cores),
+            turns: Turns::of(cores),
             metrics,
         }
     }
@@ -82,7 +84,7 @@ impl Tasks {
     pub(crate) async fn perform(&self, task: Task, address: IpAddr) -> Outcome {
         match task {
             Task::AnswerProof { name, credential, request } => {
-                self.answer_proof(name, credential, request).await
+                self.answer_proof(name, credential, request, address).await
             }
             Task::AnswerRegistration { credential, request } => {
                 self.answer_registration(credential, request, address).await
@@ -92,8 +94,19 @@ impl Tasks {
             }
             Task::Lookup { name } => self.lookup(name).await,
             Task::CreateAccount { account, session } => self.create_account(account, session).await,
+            Task::SendNote { ref from, ref to, kind, .. } => {
+                if let Err(too_many) = self.attempts.note(from, to, kind) {
+                    return limited(too_many);
+                }
+                self.storage.perform(task).await
+            }
             task => self.storage.perform(task).await,
         }
+    }
+
+    /// Whether one more introduction of `from` to `to` is within the limits.
+    pub(crate) fn may_introduce(&self, from: &Name, to: &Name) -> bool {
+        self.attempts.introduction(from, to).is_ok()
     }
 
     /// Forgets attempts that no longer make a difference.
@@ -121,7 +134,7 @@ impl Tasks {
             return limited(too_many);
         }
         let setup = Arc::clone(&self.opaque);
-        self.compute(move || {
+        self.compute(address, move || {
             let response = answer_registration(&setup, &credential, &request)?;
             Ok(Outcome::Registration(Box::new(response)))
         })
@@ -133,10 +146,11 @@ impl Tasks {
         name: Name,
         credential: [u8; CREDENTIAL_BYTES],
         request: [u8; REGISTRATION_REQUEST_BYTES],
+        address: IpAddr,
     ) -> Outcome {
         let Ok(envelope) = self.storage.envelope(name).await else { return Outcome::Unavailable };
         let setup = Arc::clone(&self.opaque);
-        self.compute(move || {
+        self.compute(address, move || {
             let response = Box::new(answer_registration(&setup, &credential, &request)?);
             Ok(Outcome::Proven { response, envelope })
         })
@@ -166,7 +180,7 @@ impl Tasks {
         let setup = Arc::clone(&self.opaque);
         // Made for every name, like the decoy of an entry.
         let decoy = decoy_credential(&self.decoy, name.as_bytes());
-        self.compute(move || {
+        self.compute(address, move || {
             let mut rng = Rng::from_seed(seed);
             let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
             let record = credentials.as_ref().and_then(|known| known.record.as_ref());
@@ -187,14 +201,24 @@ impl Tasks {
         }
     }
 
-    /// Runs public-key work where it does not hold up the network. What is stored was looked at before it
-    /// was, so work that comes to nothing was asked for with bytes that no honest client sends.
+    /// Runs public-key work where it does not hold up the network, in turns with that of other sites. What is
+    /// stored was looked at before it was, so work that comes to nothing was asked for with bytes that no
+    /// honest client sends.
     async fn compute(
         &self,
+        address: IpAddr,
         work: impl FnOnce() -> Result<Outcome, OpaqueFailed> + Send + 'static,
     ) -> Outcome {
         let _counted = self.metrics.computing();
-        let Ok(_core) = self.cores.acquire().await else { return Outcome::Unavailable };
+        let Some(turn) = self.turns.wait(Origin::of(address).site).await else {
+            return Outcome::Unavailable;
+        };
+        // The turn goes along: the core is busy until the work is done, even if nobody waits for it.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome.unwrap_or(Outcome::Malformed),
             Err(failed) => {

@@ -8,10 +8,13 @@
 )]
 
 mod api;
+mod bare;
 mod crowd;
 mod disk;
 mod flow;
+mod idle;
 mod latency;
+mod login;
 mod loopback;
 mod memory;
 mod process;
@@ -38,17 +41,23 @@ struct Shared {
 
 type Area = (&'static str, fn(&mut Shared) -> Vec<Row>);
 
-const AREAS: [Area; 6] = [
+const AREAS: [Area; 8] = [
     ("ratchet", |_| ratchet::measure()),
     ("flow", |_| flow::measure()),
     ("latency", |_| latency::measure()),
     ("search", |_| search::measure()),
+    ("login", |_| login::measure()),
+    ("idle", |_| idle::measure()),
     ("memory", |shared| memory::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
     ("start", |shared| start::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == bare::ARGUMENT) {
+        bare::serve();
+        return ExitCode::SUCCESS;
+    }
     // Cargo says this when it runs benchmarks. When it runs tests, nobody wants to wait for them.
     if !args.iter().any(|arg| arg == "--bench") {
         println!("run `cargo xtask bench`");

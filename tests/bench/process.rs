@@ -15,6 +15,14 @@ pub(crate) fn cpu(pid: u32) -> f64 {
     (ticks(11).expect("time outside the kernel") + ticks(12).expect("time in the kernel")) / TICKS
 }
 
+/// Seconds that this very thread has spent on a core.
+#[track_caller]
+pub(crate) fn thread_cpu() -> f64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("this thread runs");
+    let nanoseconds = stat.split(' ').next().and_then(|text| text.parse::<f64>().ok());
+    nanoseconds.expect("time on a core") / 1e9
+}
+
 /// Bytes of memory that a process keeps in use.
 #[track_caller]
 pub(crate) fn resident(pid: u32) -> f64 {

@@ -120,6 +120,7 @@ impl Unit {
 
     fn show(self, value: f64) -> String {
         match self {
+            Self::Bytes if value.abs() < 1024.0 * 1024.0 => format!("{:.1} KiB", value / 1024.0),
             Self::Bytes => format!("{:.1} MiB", value / 1024.0 / 1024.0),
             Self::PerSecond => format!("{value:.0}/s"),
             Self::Seconds if value.abs() < 1e-6 => format!("{:.0} ns", value * 1e9),

@@ -105,7 +105,7 @@ impl Session {
 
     pub(super) fn done(&mut self, outcome: Outcome) {
         let State::Open(open) = &mut self.state else { return };
-        let request = match (&open.doing, &outcome) {
+        let refused = match (&open.doing, &outcome) {
             (
                 Some(
                     Doing::ListDevices { request }
@@ -116,15 +116,19 @@ impl Session {
                     | Doing::Withdraw { request, .. },
                 ),
                 Outcome::Unavailable,
-            ) => Some((*request, Refusal::Unavailable)),
+            ) => Some((*request, Refusal::Unavailable, None)),
             (Some(Doing::PutVault { request }), Outcome::Conflict) => {
-                Some((*request, Refusal::Conflict))
+                Some((*request, Refusal::Conflict, None))
+            }
+            (Some(Doing::SendNote { request, .. }), Outcome::Limited { retry_after_ms }) => {
+                Some((*request, Refusal::RateLimited, Some(*retry_after_ms)))
             }
             _ => None,
         };
         let doing = open.doing.take();
-        if let Some((request, why)) = request {
-            return self.refuse(request, why);
+        if let Some((request, why, retry_after_ms)) = refused {
+            let request = Some(request);
+            return self.send(&Reply::Refused { request, why, retry_after_ms });
         }
         match (doing, outcome) {
             (Some(Doing::EndSession), Outcome::Done) => self.leave(Some(Reply::LoggedOut)),

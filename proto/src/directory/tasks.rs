@@ -129,7 +129,8 @@ pub enum Task {
         /// The device.
         device: SignPublic,
     },
-    /// Stores a note and the consent it stands for: [`Outcome::NoteSent`].
+    /// Stores a note and the consent it stands for: [`Outcome::NoteSent`]. Or [`Outcome::Limited`], if the
+    /// sender has sent too many, to whomever: then nothing is changed.
     ///
     /// A request makes the sender's consent `Requested`; if the addressee has requested or accepted the
     /// sender, both become `Accepted`. An acceptance makes the sender's `Accepted`, and a `Requested` of

@@ -132,6 +132,7 @@ impl Storage {
                 Outcome::Entry(entry.unwrap_or_else(|| Entry::decoy(&self.decoy, &name)))
             }
             Task::PutVault { name, vault } => self.put_vault(&name, vault),
+            Task::SendNote { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
             Task::SendNote { from, to, kind, note } => self.send_note(from, to, kind, note),
             Task::TakeNote { name, note } => {
                 self.account(&name).notes.remove(&note);

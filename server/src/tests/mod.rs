@@ -1,6 +1,7 @@
 //! A whole server in this process, and small clients that say exactly what a test wants said.
 
 mod abuse;
+mod enumeration;
 mod logins;
 mod monitoring;
 mod people;

@@ -10,14 +10,14 @@ use hither_proto::{
 
 use super::{Host, Online, Person, befriend, hear};
 
-const ATTEMPT: AttemptId = AttemptId([1; 16]);
+pub(super) const ATTEMPT: AttemptId = AttemptId([1; 16]);
 
 fn door(byte: u8) -> Door {
     let candidates = vec![Candidate(([192, 0, 2, byte], 9).into())];
     Door { certificate: [byte; 32], knock: Secret::new([byte; 32]), candidates }
 }
 
-fn introduce(to: &str) -> Request {
+pub(super) fn introduce(to: &str) -> Request {
     Request::Introduce {
         attempt: ATTEMPT,
         to: to.parse().unwrap(),
@@ -26,7 +26,7 @@ fn introduce(to: &str) -> Request {
     }
 }
 
-async fn friends(host: &Host) -> ([Person; 2], [Online; 2]) {
+pub(super) async fn friends(host: &Host) -> ([Person; 2], [Online; 2]) {
     let (mut alice, mut bob) = (Person::new("alice"), Person::new("bob"));
     let (mut a, mut b) = (alice.registers(host).await, bob.registers(host).await);
     befriend(&mut a, &mut b).await;

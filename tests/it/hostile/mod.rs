@@ -2,6 +2,7 @@
 
 mod consent;
 mod frames;
+mod load;
 mod logins;
 mod peers;
 mod screen;

@@ -139,6 +139,13 @@ impl Server {
         self.address
     }
 
+    /// The process.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
     /// The link it announced.
     #[must_use]
     pub fn link(&self) -> &str {

@@ -59,6 +59,12 @@ impl Link {
         let pin = link.parse::<hither_proto::name::Link>().unwrap().pin;
         let connected = soon("the server lets us in", connect(address, &Dialect::default()));
         let (endpoint, connection) = connected.unwrap();
+        Self::on(endpoint, connection, pin)
+    }
+
+    /// On a connection that stands.
+    #[track_caller]
+    pub(super) fn on(endpoint: Endpoint, connection: Connection, pin: ServerPin) -> Self {
         let (send, receive) = soon("a stream", connection.open_bi()).unwrap();
         Self { _endpoint: endpoint, connection, send, receive, pin }
     }
@@ -90,6 +96,19 @@ impl Link {
     #[track_caller]
     pub fn says_bytes(&mut self, bytes: &[u8]) {
         soon("the server takes bytes", self.send.write_all(bytes)).unwrap();
+    }
+
+    /// Says one byte more, if anybody listens.
+    pub fn dribbles(&mut self, byte: u8) {
+        let said = soon("a byte is taken, or the connection ends", self.send.write_all(&[byte]));
+        // The connection may have ended since somebody last looked.
+        drop(said);
+    }
+
+    /// Whether the server takes datagrams (RFC 9221).
+    #[must_use]
+    pub fn may_send_datagrams(&self) -> bool {
+        self.connection.max_datagram_size().is_some()
     }
 
     /// Says nothing more.
@@ -133,18 +152,33 @@ impl Link {
         }
     }
 
+    /// Whether the server has ended the connection by now.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
     /// Whether another stream can be opened, of either kind. Asks as long as `meanwhile` takes.
     pub fn gets_another_stream(&mut self, meanwhile: impl FnOnce(&mut Self)) -> bool {
-        let connection = self.connection.clone();
-        let another = runtime().spawn(async move {
-            tokio::select! {
-                bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
-                unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
-            }
-        });
+        self.gets_one_of(1, meanwhile)
+    }
+
+    /// Whether one of so many streams of either kind can be opened.
+    pub fn gets_one_of(&mut self, streams: usize, meanwhile: impl FnOnce(&mut Self)) -> bool {
+        let another: Vec<_> = (0..streams)
+            .map(|_| {
+                let connection = self.connection.clone();
+                runtime().spawn(async move {
+                    tokio::select! {
+                        bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
+                        unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
+                    }
+                })
+            })
+            .collect();
         meanwhile(self);
-        let opened = another.is_finished();
-        another.abort();
+        let opened = another.iter().any(tokio::task::JoinHandle::is_finished);
+        another.iter().for_each(tokio::task::JoinHandle::abort);
         opened
     }
 

@@ -5,6 +5,7 @@ mod call;
 mod dialled;
 mod link;
 mod online;
+mod place;
 mod session;
 
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ pub use self::{
     dialled::{Dialled, ThrowAway},
     link::Link,
     online::{Online, Prepared},
+    place::Place,
     session::Session,
 };
 use crate::lab::DEADLINE;

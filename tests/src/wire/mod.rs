@@ -13,5 +13,5 @@ pub use self::{
     hello::error_for_tls_1_2,
     impostor::{Forgery, Impostor},
     stranger::{Stranger, quic_client_gets_through},
-    tls::{Dialect, SERVER_NAME, any_server, trusting_client},
+    tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client},
 };

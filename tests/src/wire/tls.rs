@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quinn::{
-    ClientConfig, ServerConfig,
+    ClientConfig, ServerConfig, TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -76,9 +76,29 @@ pub(crate) fn trusting_client_with(
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 
+/// The same, with everything off that costs a connection memory and that short frames do not need.
+#[must_use]
+pub fn trimmed_server() -> ServerConfig {
+    let mut config = server(|tls| tls.send_tls13_tickets = 0);
+    config.validation_token.sent(0);
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .mtu_discovery_config(None)
+        .enable_segmentation_offload(false);
+    config.transport_config(Arc::new(transport));
+    config
+}
+
 /// A server whose certificate says nothing.
 #[must_use]
 pub fn any_server() -> ServerConfig {
+    server(|_| {})
+}
+
+fn server(change: impl FnOnce(&mut rustls::ServerConfig)) -> ServerConfig {
     let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let certificate = CertificateParams::default().self_signed(&key).unwrap();
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
@@ -91,6 +111,7 @@ pub fn any_server() -> ServerConfig {
         )
         .unwrap();
     tls.alpn_protocols = vec![ALPN.to_vec()];
+    change(&mut tls);
     ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
 }
 

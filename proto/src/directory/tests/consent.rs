@@ -197,3 +197,24 @@ fn whoever_takes_a_name_is_given_nothing_that_its_name_was_given_before() {
     world.client_says("bob", &super::introduce(1, "alice"));
     assert_eq!(world.routed, []);
 }
+
+#[test]
+fn a_note_over_the_limit_changes_nothing_whoever_it_is_for() {
+    let mut world = World::of(1, &["alice", "bob", "carol"]);
+    world.storage.set_consent(&name("bob"), &name("alice"), Consent::Blocked);
+    world.storage.limited = true;
+    for to in ["bob", "carol", "nobody"] {
+        for kind in [NoteKind::Request, NoteKind::Accept] {
+            world.client_says("alice", &note(to, kind));
+            let said = world.heard("alice").pop();
+            let Some(Reply::Refused { request: Some(700), why, retry_after_ms }) = said else {
+                panic!("{said:?}");
+            };
+            assert_eq!((why, retry_after_ms), (Refusal::RateLimited, Some(7_000)), "{to}");
+            assert_eq!(world.storage.consent(&name("alice"), &name(to)), None);
+        }
+    }
+    world.storage.limited = false;
+    world.client_says("alice", &note("carol", NoteKind::Request));
+    assert!(matches!(world.heard("alice").pop(), Some(Reply::Done { request: 700 })));
+}
