@@ -38,7 +38,6 @@ pub const PROOF_BYTES: usize = 32;
 pub const ENVELOPE_BYTES: usize = 1 + 32 + 24 + 32 + 16;
 
 /// A frame from a client.
-#[expect(clippy::large_enum_variant, reason = "a frame is made, written and gone")]
 #[derive(Debug, Decode, Encode)]
 pub enum Request {
     /// Registration, first message.
