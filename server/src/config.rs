@@ -342,11 +342,12 @@ mod tests {
 
     #[test]
     fn a_key_that_there_is_not_is_met_with_the_nearest_one() {
+        let all = format!("there are {}", KEYS.join(", "));
         for (text, meant) in [
             ("lisden = \"[::]:1\"", "did you mean `listen`?"),
             ("registation = \"open\"", "did you mean `registration`?"),
             ("Host = \"h\"", "did you mean `host`?"),
-            ("colour = \"red\"", "there are host, listen, log, registration, retry"),
+            ("colour = \"red\"", all.as_str()),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.ends_with(meant), "{error}");
