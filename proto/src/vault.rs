@@ -116,7 +116,7 @@ impl VaultKey {
         Self { key, commitment }
     }
 
-    /// What a proof of the password or of the recovery code gives back: the key in the envelope, or, of an
+    /// What a proof of the password gives back: the key in the envelope, or, of an
     /// account whose first password still holds, the key from that password.
     pub fn from_proof(
         export_key: &Secret<64>,

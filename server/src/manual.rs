@@ -40,6 +40,40 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("link", &[("hitherd link --data /var/lib/hitherd", "for the people you invite")]),
     (
+        "backup",
+        &[(
+            "hitherd backup hither.backup --data /var/lib/hitherd --password-file backup.password",
+            "while the server goes on",
+        )],
+    ),
+    ("check", &[("hitherd check --data /var/lib/hitherd", "before a start, and now and then")]),
+    ("health", &[("hitherd health --data /var/lib/hitherd", "for whoever watches the server")]),
+    (
+        "invite new",
+        &[
+            ("hitherd invite new --data /var/lib/hitherd", "for one person, within a week"),
+            ("hitherd invite new --data /var/lib/hitherd --uses 5 --expires 12h", "for a few"),
+        ],
+    ),
+    (
+        "key export",
+        &[(
+            "hitherd key export identity --data /var/lib/hitherd --password-file p --remove",
+            "and keep the file elsewhere",
+        )],
+    ),
+    (
+        "restore",
+        &[(
+            "hitherd restore hither.backup --data /var/lib/hitherd --password-file backup.password",
+            "on an empty host",
+        )],
+    ),
+    (
+        "user disable",
+        &[("hitherd user disable bob --data /var/lib/hitherd", "until `hitherd user enable`")],
+    ),
+    (
         "run",
         &[
             ("hitherd run --data /var/lib/hitherd", "with the configuration that is in the folder"),

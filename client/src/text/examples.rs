@@ -36,6 +36,12 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "account delete",
+        &[example("hither account delete", "after the password and the name are typed")],
+    ),
+    ("devices list", &[example("hither devices list", "where this account is logged in")]),
+    ("passwd", &[example("hither passwd", "change the password, here and at the server")]),
+    (
         "register",
         &[
             example(

@@ -34,7 +34,7 @@ pub const VERSION: u32 = 1;
 /// Bytes of a challenge or proof of the logout exchange.
 pub const PROOF_BYTES: usize = 32;
 
-/// Bytes of an envelope, which a password or a recovery code opens: version, commitment, nonce, key and tag.
+/// Bytes of an envelope, which a password opens: version, commitment, nonce, key and tag.
 pub const ENVELOPE_BYTES: usize = 1 + 32 + 24 + 32 + 16;
 
 /// A frame from a client.
