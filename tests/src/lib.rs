@@ -12,6 +12,8 @@
 )]
 
 pub mod lab;
+#[cfg(target_os = "linux")]
+pub mod natlab;
 pub mod rogue;
 pub mod search;
 pub mod wire;

@@ -1,0 +1,75 @@
+//! Who reaches whom, from which kind of home: the shipped binaries behind real kernel NATs.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test ends that test"
+)]
+
+use std::{collections::VecDeque, env, sync::Mutex, thread, time::Duration};
+
+use hither_tests::natlab::{Ending, Expected, Kind, Meeting, cell, expected};
+
+/// Between any two machines. Long enough for a race that is lost to show.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// Meetings that go on beside each other: most of their time is waiting.
+const MEETINGS: usize = 6;
+
+/// How often a pair that has to connect is tried in a heavy run.
+const HEAVY_ROUNDS: usize = 20;
+
+#[test]
+fn every_pair_of_homes_ends_as_the_table_says() {
+    let heavy = env::var_os("HITHER_HEAVY").is_some();
+    let pairs = Mutex::new(pairs(heavy));
+    let wrong = Mutex::new(Vec::new());
+    let meets = |number| {
+        let meeting = Meeting::arrange(&format!("every pair, {number}"), ROUND_TRIP, 0.0);
+        let Some(mut meeting) = meeting else { return };
+        while let Some((caller, callee)) = next(&pairs) {
+            let connects = expected(caller, callee) == Expected::Connects;
+            let rounds = if heavy && connects { HEAVY_ROUNDS } else { 1 };
+            let endings = meeting.meet(caller, callee, rounds);
+            println!("{} {caller} to {callee}: {endings:?}", cell(caller, callee));
+            if !endings.iter().all(|ending| is_as_expected(caller, callee, ending)) {
+                wrong.lock().unwrap().push((caller, callee, endings));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for number in 0..MEETINGS {
+            let meets = &meets;
+            scope.spawn(move || meets(number));
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "not as tests/src/natlab/table.rs says: {wrong:#?}");
+}
+
+/// Every pair; of those that nothing can connect, only the first of each caller unless there is time,
+/// because each of them lasts as long as the client's patience.
+fn pairs(all: bool) -> VecDeque<(Kind, Kind)> {
+    let callees = |caller: Kind| {
+        let hopeless = |callee: &Kind| expected(caller, *callee) == Expected::CannotConnect;
+        let (hopeless, others): (Vec<_>, Vec<_>) = Kind::ALL.into_iter().partition(hopeless);
+        let few = if all { hopeless.len() } else { 1 };
+        let callees = others.into_iter().chain(hopeless.into_iter().take(few));
+        callees.map(move |callee| (caller, callee)).collect::<Vec<_>>()
+    };
+    Kind::ALL.into_iter().flat_map(callees).collect()
+}
+
+fn next(pairs: &Mutex<VecDeque<(Kind, Kind)>>) -> Option<(Kind, Kind)> {
+    pairs.lock().unwrap().pop_front()
+}
+
+fn is_as_expected(caller: Kind, callee: Kind, ending: &Ending) -> bool {
+    match expected(caller, callee) {
+        Expected::Connects => matches!(ending, Ending::Delivered { .. }),
+        Expected::CouldConnect | Expected::CannotConnect => {
+            matches!(ending, Ending::NoPath { .. })
+        }
+    }
+}
