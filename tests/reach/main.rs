@@ -9,7 +9,10 @@
 
 use std::{collections::VecDeque, env, sync::Mutex, thread, time::Duration};
 
-use hither_tests::natlab::{Ending, Expected, Kind, Meeting, cell, expected};
+use hither_tests::{
+    lab::Lab,
+    natlab::{Ending, Expected, Kind, Meeting, Mishap, NatLab, cell, expected},
+};
 
 /// Between any two machines. Long enough for a race that is lost to show.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -19,6 +22,51 @@ const MEETINGS: usize = 6;
 
 /// How often a pair that has to connect is tried in a heavy run.
 const HEAVY_ROUNDS: usize = 20;
+
+#[test]
+fn a_conversation_goes_on_after_what_befalls_the_network() {
+    let befalls = |mishap: Mishap, writer| {
+        let Some(took) = mishap.befalls(writer, ROUND_TRIP) else { return };
+        let whom = if writer { "writer" } else { "reader" };
+        println!("{mishap:?} at the {whom}: {took:?}");
+        assert_eq!(took.is_some(), mishap.is_overcome(), "{mishap:?} at the {whom}");
+    };
+    thread::scope(|scope| {
+        for mishap in Mishap::ALL {
+            for writer in [true, false] {
+                scope.spawn(move || befalls(mishap, writer));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_path_is_found_through_loss_and_far_from_ones_own_router() {
+    let Some(net) = NatLab::new(ROUND_TRIP, 0.05) else { return };
+    let far = Duration::from_millis(100);
+    let homes = [
+        net.home(Kind::PortRestricted),
+        net.distant_home(Kind::PortRestricted, far / 4),
+        net.distant_home(Kind::CarrierPortRestricted, far),
+    ];
+    let lab = Lab::new("loss and distance");
+    let server = net.server(&lab);
+    let link = net.link(&server, Kind::PortRestricted);
+    let people = ["near", "far", "farther"].map(|name| lab.person(name));
+    thread::scope(|scope| {
+        for (home, person) in homes.iter().zip(&people) {
+            let link = &link;
+            scope.spawn(move || home.within(|| person.tries_to_register(link).done()));
+        }
+    });
+    for (caller, callee) in [(0, 1), (2, 0), (1, 2)] {
+        let [caller, callee] = [caller, callee].map(|at: usize| &people[at]);
+        caller.befriends(callee);
+        let sent = caller.delivers(callee.name(), "through it all");
+        println!("{} to {}: {sent}", caller.name(), callee.name());
+    }
+    drop((server, lab));
+}
 
 #[test]
 fn every_pair_of_homes_ends_as_the_table_says() {

@@ -52,7 +52,8 @@ impl Home {
         };
         let (uplink, _access) = (plug, access);
         let home = Self { kind, number, moved: 0, machine, router, carrier, uplink, _access };
-        home.addresses();
+        home.carrier_addresses();
+        home.machine_addresses();
         home.takes_address();
         home
     }
@@ -66,6 +67,18 @@ impl Home {
     /// Does something on the machine there. Processes started so stay there.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.machine.within(work)
+    }
+
+    /// The machine, with all that runs on it, leaves for another home and takes the place of the one there.
+    #[must_use]
+    #[track_caller]
+    pub fn moves_to(self, other: Self) -> Self {
+        self.machine.ip("link delete eth0");
+        other.machine.ip("link delete eth0");
+        let home = Self { machine: self.machine, _access: None, ..other };
+        veth(&home.machine, "eth0", &home.router, "lan");
+        home.machine_addresses();
+        home
     }
 
     /// The outermost router starts anew: it knows no flow any more, and has another public address.
@@ -108,10 +121,10 @@ impl Home {
         outermost.nft(&rules(behaviour, self.outer()));
     }
 
-    /// Every address and route inwards of the outermost device.
+    /// Between the two routers, where there are two.
     #[track_caller]
-    fn addresses(&self) {
-        let Self { kind, number, machine, router, .. } = self;
+    fn carrier_addresses(&self) {
+        let Self { kind, number, router, .. } = self;
         if let Some(carrier) = &self.carrier {
             veth(carrier, "lan", router, "wan");
             carrier.ip(&format!("address add 100.64.{number}.1/24 dev lan"));
@@ -121,6 +134,12 @@ impl Home {
             ));
             router.nft(&rules(kind.router(), Ipv4Addr::new(100, 64, *number, 2)));
         }
+    }
+
+    /// Between the machine and its router.
+    #[track_caller]
+    fn machine_addresses(&self) {
+        let Self { kind, number, machine, router, .. } = self;
         if kind.has_ipv4() {
             let (inside, gateway, bits) = inside(*kind, *number);
             router.ip(&format!("address add {gateway}/{bits} dev lan"));

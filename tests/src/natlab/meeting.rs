@@ -97,12 +97,11 @@ impl Meeting {
         let received = bob.home.within(|| bob.person.runs(&["receive"]).done());
         assert_eq!(received["text"], text, "one message a round: {received}");
         let receipt = sent["elapsed_ms"].as_f64().expect("milliseconds");
-        let readable = clock(&received["received_at"]) - clock(&received["sent_at"]);
-        let in_round_trips = |ms: f64| ms / 1e3 / self.round_trip.as_secs_f64();
+        let in_round_trips = |took: Duration| took.as_secs_f64() / self.round_trip.as_secs_f64();
+        let receipt = Duration::from_secs_f64(receipt / 1e3);
         Ending::Delivered {
             receipt: in_round_trips(receipt),
-            // Midnight may lie in between.
-            readable: in_round_trips(readable.rem_euclid(DAY)),
+            readable: in_round_trips(way(&received)),
         }
     }
 
@@ -181,9 +180,17 @@ fn gives_up(person: &Person, sent: Outcome) -> Ending {
     }
 }
 
+/// How long a message was under way, as `receive --json` prints it. Both machines have the same clock.
+#[track_caller]
+pub(super) fn way(received: &Value) -> Duration {
+    let took = clock(&received["received_at"]) - clock(&received["sent_at"]);
+    // Midnight may lie in between.
+    Duration::from_secs_f64(took.rem_euclid(DAY) / 1e3)
+}
+
 const DAY: f64 = 24.0 * 60.0 * 60.0 * 1e3;
 
-/// The time of day in milliseconds, from RFC 3339 in UTC. Both machines have the same clock here.
+/// The time of day in milliseconds, from RFC 3339 in UTC.
 #[track_caller]
 fn clock(stamp: &Value) -> f64 {
     let stamp = stamp.as_str().expect("a time");

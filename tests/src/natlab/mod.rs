@@ -7,6 +7,7 @@ mod home;
 mod internet;
 mod kind;
 mod meeting;
+mod mishap;
 mod namespace;
 mod rules;
 mod table;
@@ -24,6 +25,7 @@ pub use self::{
     internet::Conditions,
     kind::Kind,
     meeting::{Ending, Meeting},
+    mishap::Mishap,
     table::{Expected, cell, expected},
 };
 use self::{
