@@ -111,6 +111,15 @@ impl Kind {
         !matches!(self, Self::Ipv6Only)
     }
 
+    /// Whether its IPv4 mapping depends on the destination.
+    #[must_use]
+    pub const fn is_symmetric(self) -> bool {
+        matches!(
+            self,
+            Self::Symmetric | Self::Sequential | Self::CarrierSymmetric | Self::DualStack
+        )
+    }
+
     pub(super) const fn has_ipv6(self) -> bool {
         matches!(self, Self::Ipv6Only | Self::DualStack)
     }

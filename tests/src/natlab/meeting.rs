@@ -1,6 +1,6 @@
 //! Two people who try to reach each other from one kind of home after another, and how that ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -8,19 +8,21 @@ use super::{Home, Kind, NatLab};
 use crate::lab::{Lab, Outcome, Person, Server};
 
 /// How one round of a pair ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ending {
     /// The callee has it, over a direct path.
     Delivered {
-        /// From the typed line to the receipt, in round trips.
-        receipt: f64,
-        /// From the typed line to the line on the callee's screen, in round trips.
-        readable: f64,
+        /// From the typed line to the receipt.
+        receipt: Duration,
+        /// From the typed line to where the callee can read it.
+        readable: Duration,
     },
     /// The client said that there is no path (exit 6), and why.
     NoPath {
         /// The `reason` of the contract.
         reason: String,
+        /// How long it took to say so.
+        after: Duration,
     },
     /// It failed in any other way.
     Failed {
@@ -41,7 +43,6 @@ pub struct Meeting {
     callees: [Person; 2],
     homes: Vec<[Home; 2]>,
     net: NatLab,
-    round_trip: Duration,
     said: usize,
 }
 
@@ -57,7 +58,7 @@ impl Meeting {
         let homes = Kind::ALL.iter().map(|kind| [net.home(*kind), net.home(*kind)]).collect();
         let callers = ["alice", "alice6"].map(|name| lab.person(name));
         let callees = ["bob", "bob6"].map(|name| lab.person(name));
-        let meeting = Self { server, _lab: lab, callers, callees, homes, net, round_trip, said: 0 };
+        let meeting = Self { server, _lab: lab, callers, callees, homes, net, said: 0 };
         meeting.introduces_everybody();
         Some(meeting)
     }
@@ -88,20 +89,20 @@ impl Meeting {
     #[track_caller]
     fn writes(&self, alice: &Place<'_>, bob: &Place<'_>, text: &str) -> Ending {
         let to = bob.person.name();
+        let began = Instant::now();
         let sent = alice.home.within(|| alice.person.sends_with(to, text, &["--wait", "30s"]));
         if sent.exit != 0 {
-            return alice.home.within(|| gives_up(alice.person, sent));
+            let after = began.elapsed();
+            return alice.home.within(|| gives_up(alice.person, sent, after));
         }
         let sent = sent.done();
         assert_eq!((&sent["state"], &sent["path"]), (&"delivered".into(), &"direct".into()));
         let received = bob.home.within(|| bob.person.runs(&["receive"]).done());
         assert_eq!(received["text"], text, "one message a round: {received}");
         let receipt = sent["elapsed_ms"].as_f64().expect("milliseconds");
-        let in_round_trips = |took: Duration| took.as_secs_f64() / self.round_trip.as_secs_f64();
-        let receipt = Duration::from_secs_f64(receipt / 1e3);
         Ending::Delivered {
-            receipt: in_round_trips(receipt),
-            readable: in_round_trips(way(&received)),
+            receipt: Duration::from_secs_f64(receipt / 1e3),
+            readable: way(&received),
         }
     }
 
@@ -168,14 +169,14 @@ impl Place<'_> {
 
 /// Takes back what could not be delivered, so that the next round begins with an empty queue.
 #[track_caller]
-fn gives_up(person: &Person, sent: Outcome) -> Ending {
+fn gives_up(person: &Person, sent: Outcome, after: Duration) -> Ending {
     let exit = sent.exit;
     let error = sent.error();
     if let Some(id) = error["id"].as_str() {
         person.runs(&["cancel", id]).done();
     }
     match error["reason"].as_str() {
-        Some(reason) if exit == 6 => Ending::NoPath { reason: reason.to_owned() },
+        Some(reason) if exit == 6 => Ending::NoPath { reason: reason.to_owned(), after },
         _ => Ending::Failed { exit },
     }
 }
