@@ -7,6 +7,8 @@
     reason = "what goes wrong in a test ends that test"
 )]
 
+mod kinds;
+
 use std::{collections::VecDeque, env, sync::Mutex, thread, time::Duration};
 
 use hither_tests::{

@@ -118,6 +118,17 @@ impl NatLab {
         server.link_at((address, SERVER_PORT).into())
     }
 
+    /// Where the server's machine is in IPv4.
+    #[must_use]
+    pub const fn server_addresses() -> [Ipv4Addr; 2] {
+        [SERVER_V4, SERVER_V4_SECOND]
+    }
+
+    /// Does something on the server's machine.
+    pub fn within_cloud<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.cloud.within(work)
+    }
+
     fn number(&self) -> u8 {
         let number = self.homes.fetch_add(1, Ordering::Relaxed);
         assert!(number < HOMES_MAX, "at most {HOMES_MAX} homes");
