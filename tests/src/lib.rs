@@ -12,6 +12,9 @@
 )]
 
 pub mod lab;
+#[cfg(target_os = "linux")]
+pub mod natlab;
+pub mod natsim;
 pub mod rogue;
 pub mod search;
 pub mod wire;

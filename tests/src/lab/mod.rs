@@ -13,6 +13,7 @@ mod sockets;
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
@@ -80,6 +81,13 @@ impl Lab {
     #[track_caller]
     pub fn server_in(&self, data: &Path) -> Server {
         Server::start(&self.transcript, data, &[])
+    }
+
+    /// A server with fresh data that listens where it is told to, on any machine of a laboratory.
+    #[must_use]
+    #[track_caller]
+    pub fn server_at(&self, listen: SocketAddr) -> Server {
+        Server::start_at(&self.transcript, &self.path("server"), listen, &[])
     }
 
     /// Somebody with an empty home and a strong password, known to no server yet.

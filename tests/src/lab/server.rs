@@ -41,8 +41,18 @@ impl Server {
     /// Starts a server on a free port of loopback and waits until it accepts connections.
     #[track_caller]
     pub(crate) fn start(transcript: &Arc<Transcript>, data: &Path, env: &[(&str, &OsStr)]) -> Self {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let Ready { process, address, link, metrics } = launch(transcript, data, free, env, &[]);
+        Self::start_at(transcript, data, SocketAddr::from(([127, 0, 0, 1], 0)), env)
+    }
+
+    /// The same, listening where it is told to.
+    #[track_caller]
+    pub(crate) fn start_at(
+        transcript: &Arc<Transcript>,
+        data: &Path,
+        listen: SocketAddr,
+        env: &[(&str, &OsStr)],
+    ) -> Self {
+        let Ready { process, address, link, metrics } = launch(transcript, data, listen, env, &[]);
         Self {
             transcript: Arc::clone(transcript),
             data: data.to_owned(),

@@ -1,0 +1,85 @@
+//! Which pairs of homes can reach each other directly, by what, and which of them this client connects.
+
+use super::Kind;
+
+/// One row a caller, one column a callee, in the order of [`Kind::ALL`].
+///
+/// - `D` plain dialling of observed addresses, with the other side opening its own translator
+/// - `P` prediction of a sequential mapping's next port
+/// - `G` guessing of a symmetric mapping's port
+/// - `V` over IPv6
+/// - `-` no way: the client has to say so
+///
+/// A capital is a pair that this client connects every time. A small letter is one that it could connect
+/// and does not yet: it says instead that there is no path. Whoever teaches it another pair changes
+/// the letter here; the test insists on that.
+const TABLE: &str = "
+           open fw full addr home cgnful cgnhom sym seq cgnsym v6only dual noudp
+    open    D   D   D    D    D     D      D     D   D    D      -     D     -
+    fw      D   D   D    D    D     D      D     g   p    g      -     g     -
+    full    D   D   D    D    D     D      D     D   D    D      -     D     -
+    addr    D   D   D    D    D     D      D     D   D    D      -     D     -
+    home    D   D   D    D    D     D      D     g   p    g      -     g     -
+    cgnful  D   D   D    D    D     D      D     g   p    g      -     g     -
+    cgnhom  D   D   D    D    D     D      D     g   p    g      -     g     -
+    sym     D   g   D    D    g     g      g     -   -    -      -     -     -
+    seq     D   p   D    D    p     p      p     -   -    -      -     -     -
+    cgnsym  D   g   D    D    g     g      g     -   -    -      -     -     -
+    v6only  -   -   -    -    -     -      -     -   -    -      V     v     -
+    dual    D   g   D    D    g     g      g     -   -    -      v     v     -
+    noudp   -   -   -    -    -     -      -     -   -    -      -     -     -
+";
+
+/// What the table says of a pair.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Expected {
+    /// This client connects the pair, every time.
+    Connects,
+    /// It could, and does not yet.
+    CouldConnect,
+    /// Nothing could.
+    CannotConnect,
+}
+
+/// What is expected of a caller and a callee in homes of these kinds.
+#[must_use]
+pub fn expected(caller: Kind, callee: Kind) -> Expected {
+    match cell(caller, callee) {
+        "-" => Expected::CannotConnect,
+        way if way.chars().all(char::is_uppercase) => Expected::Connects,
+        _ => Expected::CouldConnect,
+    }
+}
+
+/// The letter of a pair.
+#[must_use]
+#[track_caller]
+pub fn cell(caller: Kind, callee: Kind) -> &'static str {
+    let mut lines = TABLE.lines().filter(|line| !line.trim().is_empty());
+    let columns = lines.next().expect("a line of callees").split_whitespace();
+    let column = columns.into_iter().position(|name| name == callee.name());
+    let mut rows = lines.map(str::split_whitespace);
+    let row = rows.find_map(|mut row| (row.next() == Some(caller.name())).then_some(row));
+    let cell = column.zip(row).and_then(|(column, mut row)| row.nth(column));
+    cell.unwrap_or_else(|| panic!("the table does not have {caller} to {callee}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_whole_and_does_not_care_who_calls() {
+        for one in Kind::ALL {
+            for other in Kind::ALL {
+                let way = cell(one, other);
+                assert!(["D", "P", "G", "V", "-"].contains(&way.to_uppercase().as_str()), "{way}");
+                let back = cell(other, one);
+                assert!(
+                    way.eq_ignore_ascii_case(back),
+                    "{one} to {other} is {way}, but {back} back"
+                );
+            }
+        }
+    }
+}
