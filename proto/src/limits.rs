@@ -33,6 +33,26 @@ pub const HANDSHAKE_BYTES_MAX: usize = 2 * 1024;
 /// Address candidates of one side. Each one costs the other side a dial.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// When a candidate is dialled, counted from the first dial. A dial that arrives before the other end's
+/// address translator has opened is lost, and QUIC alone would wait a second.
+pub const REDIALS: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(1_500),
+    Duration::from_millis(4_000),
+];
+
+/// Addresses that an agent dials at once: a person who comes back and has something for everybody. A server
+/// that names false addresses has an agent send about 8 KiB to each, and nothing more after these but
+/// [`DIALS_PER_SECOND`].
+pub const DIALS_BURST: u32 = 256;
+
+/// And from then on each second: 32 KiB a second, which no one notices.
+pub const DIALS_PER_SECOND: u32 = 4;
+
 /// Contacts of one account. Bounds the vault, and the presence fan-out at login.
 pub const CONTACTS_MAX: usize = 2_000;
 

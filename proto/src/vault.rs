@@ -15,6 +15,7 @@ use crate::{
     identity::{PublicIdentity, length_prefixed},
     limits::VAULT_BYTES_MAX,
     name::Name,
+    reach::Policy,
     wire,
 };
 
@@ -56,6 +57,9 @@ pub struct Contact {
     /// Whether nothing is wanted from them.
     #[n(4)]
     pub blocked: bool,
+    /// Which addresses pass between the two.
+    #[cbor(n(5), default)]
+    pub policy: Policy,
 }
 
 /// How far two people have got with each other, as one of them sees it.
@@ -188,6 +192,7 @@ mod tests {
             standing: Standing::Accepted,
             verified: true,
             blocked: false,
+            policy: Policy::Lan,
         };
         Vault { seed: Secret::new([5; 32]), server_pin: "PIN".into(), contacts: vec![contact] }
     }

@@ -21,6 +21,7 @@ mod logout;
 mod machines;
 mod mitm;
 mod outbox;
+mod policy;
 mod privacy;
 mod restart;
 mod server;

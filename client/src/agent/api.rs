@@ -74,6 +74,10 @@ pub(super) async fn call(
         "status" => Ok(people::status(handle).await?),
         "contact.list" => Ok(people::list(handle).await?),
         "contact.show" => Ok(people::show(handle, named(params)?).await?),
+        "contact.policy" => {
+            let Decide { name, policy } = parse(params)?;
+            Ok(people::policy(handle, name, policy).await?)
+        }
         "contact.verify_info" => Ok(people::safety_number(handle, named(params)?).await?),
         "contact.verify" => {
             let Verify { name, r#match } = parse(params)?;
@@ -135,6 +139,12 @@ struct Archive {
 #[derive(Deserialize)]
 struct Named {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Decide {
+    name: String,
+    policy: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use hither_proto::{
     message::{Body, Message as Said, Text},
     name::Name,
     node::ContactView,
+    reach::Policy,
     time::UnixTime,
     vault::Standing,
 };
@@ -110,6 +111,22 @@ pub(super) fn state(view: &ContactView<'_>) -> &'static str {
         Standing::Pending => "pending",
         Standing::Requested => "requested",
         Standing::Stranger => "stranger",
+    }
+}
+
+/// The policy of this name.
+pub(super) fn policy(word: &str) -> Option<Policy> {
+    let all = [Policy::All, Policy::Public, Policy::Lan, Policy::Never];
+    all.into_iter().find(|policy| policy_word(*policy) == word)
+}
+
+/// What a policy is called.
+pub(super) const fn policy_word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::All => "all",
+        Policy::Public => "public",
+        Policy::Lan => "lan",
+        Policy::Never => "never",
     }
 }
 

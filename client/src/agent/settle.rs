@@ -106,9 +106,9 @@ impl Agent {
         match output {
             Output::CloseDoor { attempt, keep } => self.peers.close_door(attempt, keep),
             Output::ClosePeer(conn) => self.peers.close(conn),
-            Output::Dial { attempt, door } => {
+            Output::Dial { attempt, dial } => {
                 let rng = Rng::from_seed(self.rng.secret());
-                self.peers.dial(attempt, door, rng);
+                self.peers.dial(attempt, dial, rng);
             }
             Output::Event(event) => {
                 if event == Event::TakenOver {

@@ -144,12 +144,26 @@ pub(crate) enum Contact {
     Remove(Name),
     /// Show all about a contact
     Show(Name),
+    /// Show or set which of your addresses a contact may know
+    ///
+    /// `all` finds a path most often. `public` keeps the addresses of your local network back, `lan` all others,
+    /// and `never` lets no path be made at all. What a contact has seen before stays seen.
+    Policy(Policy),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// A name on your server, or with the server's as in bob@example.org
     pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    /// The contact
+    pub(crate) name: String,
+    /// What they may know
+    #[arg(value_parser = ["all", "public", "lan", "never"])]
+    pub(crate) policy: Option<String>,
 }
 
 #[derive(Debug, Args)]

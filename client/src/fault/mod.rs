@@ -124,6 +124,7 @@ pub(crate) enum Usage {
     TextEmpty,
     TextNotUtf8,
     SearchEmpty,
+    Policy,
 }
 
 /// Why there is no agent to talk to.
@@ -141,6 +142,7 @@ pub(crate) enum NoAgent {
 pub(crate) enum Reason {
     Timeout,
     HandshakeFailed,
+    Policy,
 }
 
 /// The `reason` of a fault that means only that somebody else was first to start the agent.
@@ -305,6 +307,7 @@ impl Reason {
         match self {
             Reason::Timeout => "timeout",
             Reason::HandshakeFailed => "handshake_failed",
+            Reason::Policy => "policy",
         }
     }
 }

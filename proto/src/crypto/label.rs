@@ -5,6 +5,8 @@
 pub enum Label {
     /// The key of an archive of messages, from its password.
     Archive,
+    /// The knocks that the callee of an introduction lets in, from the ticket's secret.
+    CalleeKnock,
     /// The key that a decoy directory entry of an unknown name is derived from.
     Decoy,
     /// The OPAQUE credential identifier that stands in for that of an unknown name.
@@ -60,6 +62,7 @@ impl Label {
     pub const fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Archive => b"hither/1 archive",
+            Self::CalleeKnock => b"hither/1 callee knock",
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",

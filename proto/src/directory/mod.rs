@@ -14,6 +14,7 @@
 
 mod introductions;
 mod open;
+mod reach;
 mod session;
 mod tasks;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use crate::{
     name::Name,
     note::NoteKind,
     ticket::AttemptId,
-    wire::server::{Door, SessionId},
+    wire::server::{Candidate, Door, SessionId},
 };
 
 /// What one person has said about another, as the server keeps it.
@@ -122,6 +123,15 @@ pub enum Signal {
     Ended {
         /// Which.
         session: SessionId,
+    },
+    /// The sender is being asked about an introduction, and this is where it is.
+    Meet {
+        /// Which.
+        attempt: AttemptId,
+        /// Who is asked.
+        from: Name,
+        /// Where the server sees them.
+        candidates: Vec<Candidate>,
     },
     /// A contact note has been stored for the addressee.
     Note {

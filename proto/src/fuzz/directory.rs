@@ -57,6 +57,8 @@ struct Desk {
     channel: Channel,
     revision: u64,
     logged_in: bool,
+    /// Whether the client has said what may be told of where it is.
+    reached: bool,
     closed: bool,
     /// How often the client has asked for an introduction of this number, and has not been answered.
     asked: BTreeMap<AttemptId, usize>,
@@ -75,6 +77,7 @@ impl Desk {
             channel,
             revision: 1,
             logged_in: false,
+            reached: false,
             closed: false,
             asked: BTreeMap::new(),
             under_way: BTreeSet::new(),
@@ -169,8 +172,10 @@ impl Desk {
             Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
             | Reply::Entry { .. }
+            | Reply::Meet { .. }
             | Reply::Done { .. }
             | Reply::Note { .. } => assert!(self.logged_in),
+            Reply::Observed { .. } => self.reached = true,
             Reply::Goodbye { .. } => {}
         }
     }
@@ -185,15 +190,22 @@ impl Desk {
         match signal {
             Signal::Ask { attempt, caller, door, .. } => {
                 assert_ne!(*to, stranger(), "a stranger is called");
-                assert_eq!((&caller.name, door.candidates[0]), (&me(), Candidate(address(1))));
+                assert_eq!(caller.name, me());
+                self.shows_what_it_sees(door);
                 assert!(door.candidates.len() <= CANDIDATES_MAX);
                 self.under_way.insert(*attempt);
                 assert!(self.under_way.len() <= INTRODUCTIONS_MAX);
             }
             Signal::Answer { callee, door, .. } => {
                 assert_ne!(*to, stranger(), "a stranger is answered");
-                assert_eq!((&callee.name, door.candidates[0]), (&me(), Candidate(address(1))));
+                assert_eq!(callee.name, me());
+                self.shows_what_it_sees(door);
                 assert!(door.candidates.len() <= CANDIDATES_MAX);
+            }
+            Signal::Meet { from, candidates, .. } => {
+                assert!(self.reached, "a client is shown that has not agreed");
+                assert_eq!((from, &candidates[..]), (&me(), &[Candidate(address(1))][..]));
+                assert_ne!(*to, stranger(), "a stranger is met");
             }
             Signal::Online { from, .. } | Signal::Offline { from } => {
                 assert_eq!(*from, me());
@@ -205,6 +217,11 @@ impl Desk {
             Signal::Ended { session } => assert_eq!((to, *session), (&me(), SESSION)),
             Signal::Replaced { .. } | Signal::Drain => panic!("not a session's to say"),
         }
+    }
+
+    /// What the server sees goes first, unless the client may have reserved that.
+    fn shows_what_it_sees(&self, door: &Door) {
+        assert!(self.reached || door.candidates[0] == Candidate(address(1)));
     }
 
     /// An outcome that the task may have.

@@ -5,7 +5,8 @@
 //! caller                      server                      callee
 //! OpenDoor, DoorOpened
 //! Introduce(door, first) -->        --> Asked(door, first)
-//!                                                         OpenDoor, DoorOpened, Dial
+//!                        <-- Meet
+//! Dial                                                    OpenDoor, DoorOpened, Dial
 //!             Introduced(door, second) <-- Answer(door, second)
 //! Dial
 //! ... connections of either direction ...
@@ -14,7 +15,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
+use super::{Conn, Dial, Event, Hold, NoPath, Node, Output, peers::Peer};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
@@ -25,8 +26,9 @@ use crate::{
         RETRY_PAUSE_MIN,
     },
     name::Name,
+    reach::Policy,
     session::Session,
-    ticket::{AttemptId, Party, Ticket},
+    ticket::{AttemptId, Party, Ticket, callee_knock},
     time::Time,
     wire::{
         peer::Content,
@@ -40,6 +42,10 @@ pub(super) struct Attempt {
     pub(super) name: Name,
     pub(super) expires: Time,
     state: State,
+    /// This machine's own addresses.
+    own: Vec<SocketAddr>,
+    /// Where the other end is being dialled already.
+    dialled: Vec<SocketAddr>,
     /// Connections that came before the handshake was done; for the caller, who speaks first.
     links: Vec<Link>,
     /// Sessions that the caller may choose to speak on; for the callee, who waits.
@@ -83,6 +89,7 @@ impl Node {
             && self.present.contains_key(name)
             && !self.has_sound_path(name)
             && self.is_friend(name)
+            && self.policy(name) != Policy::Never
             && !self.attempts.values().any(|attempt| attempt.name == *name)
             && self.attempts.len() < INTRODUCTIONS_MAX
     }
@@ -120,19 +127,24 @@ impl Node {
         now: Time,
         id: AttemptId,
         certificate: [u8; 32],
-        mut candidates: Vec<Candidate>,
+        candidates: Vec<Candidate>,
     ) {
-        // One place is the server's, for the address that it sees.
-        candidates.truncate(CANDIDATES_MAX - 1);
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        attempt.own = candidates.into_iter().map(|candidate| candidate.0).collect();
+        // One place is the server's, for the address that it sees.
+        let offered = self.policy(&attempt.name).offered(&attempt.own, CANDIDATES_MAX - 1);
+        let candidates = offered.into_iter().map(Candidate).collect();
+        let mut theirs = None;
         let next = match attempt.state {
             State::CallerOpening { knock } => {
                 let door = Door { certificate, knock, candidates };
                 self.introduce(id, &attempt.name, door)
             }
-            State::CalleeOpening { knock, heard, secret, door: theirs } => {
+            State::CalleeOpening { knock, heard, secret, door } => {
                 let mine = Door { certificate, knock, candidates };
-                self.agree(id, &attempt.name, *heard, &secret, theirs, mine)
+                let agreed = self.agree(id, &attempt.name, *heard, &secret, &door, mine);
+                theirs = Some(door);
+                agreed
             }
             other => Some(other),
         };
@@ -140,6 +152,9 @@ impl Node {
             Some(state) => {
                 attempt.state = state;
                 self.attempts.insert(id, attempt);
+                if let Some(theirs) = theirs {
+                    self.dial_door(now, id, theirs);
+                }
             }
             None => self.attempt_failed(now, id, attempt.name, NoPath::HandshakeFailed),
         }
@@ -178,10 +193,28 @@ impl Node {
             return self.tell_server(&Request::Decline { attempt: id });
         };
         self.abort_attempts(|attempt| attempt.name == name);
-        let knock: Secret<32> = self.rng.secret();
+        let knock = callee_knock(id, &secret);
         self.open_door(id, &knock);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
         self.attempts.insert(id, Attempt::new(now, &name, state));
+    }
+
+    /// The server says that the callee is being asked, and where it is. It dials us as soon as it agrees;
+    /// dialled now, our translator is open when it does, and whichever is quicker wins.
+    pub(super) fn met(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        secret: &Secret<32>,
+        candidates: Vec<Candidate>,
+    ) {
+        let asking = |attempt: &&Attempt| {
+            matches!(attempt.state, State::Asking { .. }) && attempt.dialled.is_empty()
+        };
+        if self.attempts.get(&id).filter(asking).is_some() {
+            let knock = KnockKey(callee_knock(id, secret));
+            self.dial(now, id, None, knock, candidates);
+        }
     }
 
     /// The server says that the callee has agreed.
@@ -225,7 +258,7 @@ impl Node {
         let certificate = door.certificate;
         attempt.state = State::Agreed { agreed, caller: true, certificate };
         self.attempts.insert(id, attempt);
-        self.dial(id, door);
+        self.dial_door(now, id, door);
         for link in early {
             self.peer_connected(now, id, link);
         }
@@ -327,14 +360,14 @@ impl Node {
         Some(State::Asking { handshake: Box::new(handshake), certificate })
     }
 
-    /// Makes the callee's answer, and starts dialling.
+    /// Makes the callee's answer.
     fn agree(
         &mut self,
         id: AttemptId,
         name: &Name,
         heard: Heard,
         secret: &Secret<32>,
-        theirs: Door,
+        theirs: &Door,
         mine: Door,
     ) -> Option<State> {
         let identity = self.contacts.get(name)?.identity?;
@@ -350,7 +383,6 @@ impl Node {
         let (agreed, second) = heard.answer(&mut self.rng, &psk).ok()?;
         let certificate = theirs.certificate;
         self.tell_server(&Request::Answer { attempt: id, door: mine, second });
-        self.dial(id, theirs);
         Some(State::Agreed { agreed, caller: false, certificate })
     }
 
@@ -358,7 +390,8 @@ impl Node {
     /// is another than the pinned one.
     fn pinned(&mut self, name: &Name, entry: &Entry) -> Result<PublicIdentity, bool> {
         let contact = self.contacts.get(name).ok_or(false)?;
-        let pinned = contact.identity.filter(|_| self.is_friend(name)).ok_or(false)?;
+        let wanted = self.is_friend(name) && contact.policy != Policy::Never;
+        let pinned = contact.identity.filter(|_| wanted).ok_or(false)?;
         if entry.verified(name) != Some(pinned) {
             return Err(true);
         }
@@ -402,10 +435,39 @@ impl Node {
         }
     }
 
-    fn dial(&mut self, attempt: AttemptId, mut door: Door) {
-        // A server must not be able to have us knock all over the network.
-        door.candidates.truncate(CANDIDATES_MAX);
-        self.outputs.push_back(Output::Dial { attempt, door });
+    fn dial_door(&mut self, now: Time, id: AttemptId, door: Door) {
+        let knock = KnockKey(door.knock);
+        self.dial(now, id, Some(door.certificate), knock, door.candidates);
+    }
+
+    /// Dials where the server says that the other end is, as far as that can be true and is allowed. A server
+    /// must not be able to have us knock all over the network.
+    fn dial(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        certificate: Option<[u8; 32]>,
+        knock: KnockKey,
+        candidates: Vec<Candidate>,
+    ) {
+        let Some(name) = self.attempts.get(&id).map(|attempt| attempt.name.clone()) else { return };
+        let policy = self.policy(&name);
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let most = CANDIDATES_MAX.saturating_sub(attempt.dialled.len());
+        let theirs = candidates.into_iter().map(|candidate| candidate.0);
+        let new = theirs.filter(|address| !attempt.dialled.contains(address));
+        let mut addresses = policy.dialled(&attempt.own, new.collect::<Vec<_>>(), most);
+        addresses.truncate(self.dials.take(now, addresses.len()));
+        if !addresses.is_empty() {
+            attempt.dialled.extend(&addresses);
+            let dial = Dial { certificate, knock, addresses };
+            self.outputs.push_back(Output::Dial { attempt: id, dial });
+        }
+    }
+
+    /// Which addresses pass between this person and somebody.
+    pub(super) fn policy(&self, name: &Name) -> Policy {
+        self.contacts.get(name).map(|contact| contact.policy).unwrap_or_default()
     }
 
     fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
@@ -434,6 +496,8 @@ impl Attempt {
             name: name.clone(),
             expires: now + ATTEMPT_TIMEOUT,
             state,
+            own: Vec::new(),
+            dialled: Vec::new(),
             links: Vec::new(),
             sessions: BTreeMap::new(),
         }

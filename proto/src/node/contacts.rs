@@ -6,6 +6,7 @@ use crate::{
     limits::{CONTACTS_MAX, PENDING_NOTES_MAX, REQUESTS_MAX},
     name::Name,
     note::{self, NoteKind},
+    reach::Policy,
     time::Time,
     vault::{Contact, Standing, Vault},
     wire::server::{Request as ServerRequest, Withdrawal},
@@ -175,6 +176,7 @@ impl Node {
         }
         let standing = known.as_ref().map(|contact| contact.standing);
         let verified = known.as_ref().is_some_and(|contact| contact.verified);
+        let policy = known.as_ref().map(|contact| contact.policy).unwrap_or_default();
         let pinned = known.and_then(|contact| contact.identity);
         match (standing, kind) {
             (Some(Standing::Requested | Standing::Accepted), _) if pinned != Some(identity) => {
@@ -203,6 +205,7 @@ impl Node {
                     // The same note comes again until the server knows that it is here.
                     verified,
                     blocked: false,
+                    policy,
                 });
                 self.event(Event::ContactRequested(from.clone()));
             }
@@ -264,6 +267,7 @@ impl Node {
         let known = self.contacts.get(&name);
         let verified = known.is_some_and(|contact| contact.verified);
         let same = known.is_some_and(|contact| contact.identity == Some(identity));
+        let policy = known.map(|contact| contact.policy).unwrap_or_default();
         // What has happened while the entry was awaited.
         match known.map(|contact| (contact.blocked, contact.standing)) {
             Some((true, _)) => return self.answer(for_request, Err(Refused::Blocked)),
@@ -282,6 +286,7 @@ impl Node {
             standing: Standing::Requested,
             verified,
             blocked: false,
+            policy,
         });
         let ask = Request::Ask { for_request, name: name.clone() };
         if let Err(refused) = self.send_note(ask, &name, NoteKind::Request) {
@@ -329,6 +334,7 @@ impl Node {
                 standing: Standing::Stranger,
                 verified: false,
                 blocked: true,
+                policy: Policy::default(),
             }),
             (Withdrawal::Unblock, Some(contact)) if contact.standing != Standing::Stranger => {
                 self.remember(Contact { blocked: false, ..contact.clone() });

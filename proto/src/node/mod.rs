@@ -4,8 +4,10 @@
 
 mod attempts;
 mod contacts;
+mod dials;
 mod outbox;
 mod peers;
+mod reach;
 mod restore;
 mod server;
 #[cfg(test)]
@@ -23,13 +25,15 @@ use crate::{
     knock::KnockKey,
     message::Message,
     name::Name,
+    reach::Policy,
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
-    wire::server::{Candidate, Door},
+    wire::server::Candidate,
 };
 use attempts::Attempt;
 use contacts::Request;
+use dials::Dials;
 use outbox::Outbox;
 use peers::Peer;
 pub use restore::{Remembered, restore};
@@ -100,12 +104,12 @@ pub enum Output {
     },
     /// Close a direct connection.
     ClosePeer(Conn),
-    /// Dial every candidate of the other end's door, and again, until the door is closed.
+    /// Dial the other end's door, as often as [`crate::limits::REDIALS`] says, until the door is closed.
     Dial {
         /// Which attempt.
         attempt: AttemptId,
         /// The other end's door.
-        door: Door,
+        dial: Dial,
     },
     /// Something that a person or a program may wait for.
     Event(Event),
@@ -127,6 +131,18 @@ pub enum Output {
     SendServer(Vec<u8>),
     /// Write this down, durably.
     Store(Change),
+}
+
+/// How the other end of an attempt is dialled.
+#[derive(Debug)]
+pub struct Dial {
+    /// The hash of its certificate. Before it is known, any is good enough: the node looks at the one that
+    /// the connection shows.
+    pub certificate: Option<[u8; 32]>,
+    /// The key of the knocks that it lets in.
+    pub knock: KnockKey,
+    /// Where.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// A change of what is remembered. Each is idempotent.
@@ -230,6 +246,8 @@ pub enum NoPath {
     Timeout,
     /// A path was found, and what answered there did not prove to be the contact.
     HandshakeFailed,
+    /// The policy for this contact allows none.
+    Policy,
 }
 
 /// Why a request was not carried out.
@@ -302,6 +320,7 @@ pub struct Node {
     requests: BTreeMap<u32, Request>,
     next_request: u32,
     attempts: BTreeMap<AttemptId, Attempt>,
+    dials: Dials,
     retries: BTreeMap<Name, attempts::Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
@@ -358,6 +377,7 @@ impl Node {
             requests: BTreeMap::new(),
             next_request: 0,
             attempts: BTreeMap::new(),
+            dials: Dials::default(),
             retries: BTreeMap::new(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -431,6 +451,7 @@ impl Node {
     pub fn waiting_for(&self, name: &Name) -> Option<Hold> {
         match () {
             () if self.paths.contains_key(name) => None,
+            () if self.policy(name) == Policy::Never => Some(Hold::NoPath(NoPath::Policy)),
             () if !self.server_up => Some(Hold::ServerGone),
             () if self.present.contains_key(name) || self.grace.is_some() => None,
             () => Some(Hold::Offline),

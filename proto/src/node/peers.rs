@@ -8,6 +8,7 @@ use crate::{
     limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
     message::{Body, Message},
     name::Name,
+    reach::Policy,
     session::{Session, SessionError},
     ticket::AttemptId,
     time::{Time, UnixTime},
@@ -128,6 +129,8 @@ impl Node {
         if self.paths.contains_key(to) {
             self.flush(now, to);
             self.seek_path(now, to);
+        } else if self.policy(to) == Policy::Never {
+            self.event(Event::Held(to.clone(), Hold::NoPath(NoPath::Policy)));
         } else if !self.server_up {
             self.event(Event::Held(to.clone(), Hold::ServerGone));
         } else if !self.present.contains_key(to) {

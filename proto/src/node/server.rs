@@ -16,6 +16,8 @@ impl Node {
         self.server_up = true;
         self.grace = Some(now + PRESENCE_GRACE);
         self.retries.clear();
+        // Before any introduction: whoever is not to be told must not be told by the first.
+        self.tell_reach();
         self.put_vault();
         self.seek_paths(now);
     }
@@ -59,6 +61,9 @@ impl Node {
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 self.introduced(now, attempt, &callee, &secret, door, &second);
             }
+            Reply::Meet { attempt, secret, candidates } => {
+                self.met(now, attempt, &secret, candidates);
+            }
             Reply::Unavailable { attempt } | Reply::Voided { attempt } => {
                 if let Some(name) = self.drop_attempt(attempt) {
                     // Whether they are there, presence says; they may only have been busy.
@@ -76,6 +81,7 @@ impl Node {
             | Reply::Welcome { .. }
             | Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
+            | Reply::Observed { .. }
             | Reply::Refused { request: None, .. } => {}
         }
     }

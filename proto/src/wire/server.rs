@@ -195,6 +195,14 @@ pub enum Request {
         #[n(0)]
         attempt: AttemptId,
     },
+    /// What the server may tell of where this client is. Answered by [`Reply::Observed`], so it is a sign of
+    /// life as well.
+    #[n(20)]
+    Reach {
+        /// Who is not told what the server sees.
+        #[n(0)]
+        hidden_from: Vec<Name>,
+    },
 }
 
 /// A frame from the server.
@@ -354,6 +362,27 @@ pub enum Reply {
         /// Why.
         #[n(0)]
         why: Farewell,
+    },
+    /// The callee is being asked at this moment, and this is where the server sees it: both ends can dial at
+    /// once.
+    #[n(20)]
+    Meet {
+        /// The caller's own.
+        #[n(0)]
+        attempt: AttemptId,
+        /// The ticket's secret.
+        #[n(1)]
+        secret: Secret<32>,
+        /// Where to try.
+        #[n(2)]
+        candidates: Vec<Candidate>,
+    },
+    /// Where the server sees this client.
+    #[n(21)]
+    Observed {
+        /// On this connection.
+        #[n(0)]
+        at: Candidate,
     },
 }
 

@@ -164,8 +164,8 @@ impl World {
                 self.close_attempt(who, attempt, keep);
             }
             Output::ClosePeer(conn) => self.close(conn),
-            Output::Dial { attempt, door } => {
-                self.machine(who).dials.insert(attempt, door);
+            Output::Dial { attempt, dial } => {
+                self.machine(who).dials.entry(attempt).or_default().push(dial);
             }
             Output::Event(event) => {
                 let taken_over = event == Event::TakenOver;

@@ -140,6 +140,7 @@ impl World {
         for who in people {
             world.register(who);
         }
+        world.run();
         world
     }
 

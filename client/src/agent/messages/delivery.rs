@@ -210,6 +210,7 @@ async fn outcome(
                 Hold::NoPath(NoPath::HandshakeFailed) => {
                     return Outcome::NoPath(Reason::HandshakeFailed);
                 }
+                Hold::NoPath(NoPath::Policy) => return Outcome::NoPath(Reason::Policy),
                 Hold::Offline if !patient => return Outcome::Waiting("offline"),
                 // It is being connected to; if that takes long, there is no use in waiting.
                 Hold::ServerGone if !patient => {

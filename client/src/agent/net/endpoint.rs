@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -101,18 +101,6 @@ pub(super) fn server_transport() -> TransportConfig {
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     transport
-}
-
-/// The address of this machine from which packets to `remote` leave, if there is a way at all.
-pub(super) fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    // Connecting a UDP socket sends nothing; the kernel only looks up the route.
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(remote).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// A first connection id that says nothing, for the server.

@@ -1,6 +1,7 @@
 //! The network as the agent sees it: one socket behind a door, a connection to the server, and direct
 //! connections to peers. Nothing outside this folder knows that it is QUIC.
 
+mod addresses;
 mod door;
 mod endpoint;
 mod frames;

@@ -10,13 +10,10 @@ use std::{
 use hither_proto::{
     crypto::{derive::hash, label::PEER_EXPORTER, rng::Rng},
     knock::KnockKey,
-    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX},
-    node::Conn,
+    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX, REDIALS},
+    node::{self, Conn},
     ticket::AttemptId,
-    wire::{
-        self,
-        server::{Candidate, Door as TheirDoor},
-    },
+    wire::{self, server::Candidate},
 };
 use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
 use rustls::pki_types::CertificateDer;
@@ -27,24 +24,13 @@ use tokio::{
 };
 
 use super::{
+    addresses,
     door::{Opened, plain},
     endpoint::{self, Network},
     frames,
     tls::{NO_NAME, ThrowAway, TlsError},
 };
 use crate::agent::ToAgent;
-
-/// When a candidate is dialled again, counted from the first dial. A dial that arrives before the other
-/// end's address translator has opened is lost, and QUIC alone would wait a second.
-const REDIAL: [Duration; 7] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(1_500),
-    Duration::from_millis(4_000),
-];
 
 /// How much of one peer's frames may wait for the agent.
 const INBOX_BYTES: usize = 1 << 20;
@@ -136,31 +122,26 @@ impl Peers {
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
-        let here = towards.map(plain).and_then(endpoint::local_address_towards);
-        let port = self.network.endpoint.local_addr().map(|address| address.port());
-        let candidate = here.zip(port.ok()).map(|(ip, port)| Candidate((ip, port).into()));
-        Ok((hash, candidate.into_iter().collect()))
+        let port = self.network.endpoint.local_addr().map_or(0, |address| address.port());
+        let own = addresses::own(towards.map(plain)).into_iter();
+        Ok((hash, own.map(|ip| Candidate((ip, port).into())).collect()))
     }
 
-    /// Dials every candidate of the other end's door, again and again, until the door is closed.
-    pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, theirs: TheirDoor, mut rng: Rng) {
+    /// Dials the other end's door, again and again, until the attempt's own door is closed.
+    pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, dial: node::Dial, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let Ok(tls) = open.certificate.dial(theirs.certificate) else { return };
+        let node::Dial { certificate, knock: key, addresses } = dial;
+        let Ok(tls) = open.certificate.dial(certificate) else { return };
         let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
-        let key = KnockKey(theirs.knock);
         let transport = Arc::new(endpoint::peer_transport());
-        for candidate in theirs.candidates {
-            for pause in REDIAL {
+        for address in addresses {
+            for pause in REDIALS {
                 let knock = key.knock(&mut rng);
                 let mut config = ClientConfig::new(tls.clone());
                 config.transport_config(transport.clone());
                 config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
-                let dial = Dial {
-                    network: self.network.clone(),
-                    to: self.to.clone(),
-                    attempt,
-                    address: candidate.0,
-                };
+                let dial =
+                    Dial { network: self.network.clone(), to: self.to.clone(), attempt, address };
                 open.dials.spawn(async move {
                     tokio::time::sleep(pause).await;
                     dial.run(config).await;

@@ -60,6 +60,7 @@ fn every_request() -> Vec<Request> {
         Request::Introduce { attempt: ATTEMPT, to: bob(), door: door(), first: message.clone() },
         Request::Answer { attempt: ATTEMPT, door: door(), second: message },
         Request::Decline { attempt: ATTEMPT },
+        Request::Reach { hidden_from: vec![bob()] },
     ]
 }
 
@@ -98,7 +99,8 @@ fn may_come(expects: Expects, request: &Request) -> bool {
         | Request::PutVault { .. }
         | Request::Introduce { .. }
         | Request::Answer { .. }
-        | Request::Decline { .. } => Expects::Requests,
+        | Request::Decline { .. }
+        | Request::Reach { .. } => Expects::Requests,
     };
     expects == when
 }
@@ -151,7 +153,7 @@ fn every_request_in_every_wrong_state_closes_that_connection_and_no_other() {
 #[test]
 fn requests_are_numbered_without_gaps() {
     let numbers = every_request().into_iter().map(|request| usize::from(wire::encode(&request)[1]));
-    assert_eq!(numbers.collect::<Vec<_>>(), (0..15).collect::<Vec<_>>());
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..15).chain([20]).collect::<Vec<_>>());
 }
 
 #[test]
