@@ -112,6 +112,134 @@ impl Policy {
     }
 }
 
+/// How a translator maps one socket that speaks to several others (RFC 4787, section 4.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mapping {
+    /// Nobody has been able to tell.
+    Unknown,
+    /// To the same address for all, or there is no translator.
+    Independent,
+    /// To an address for each of them.
+    Dependent {
+        /// From each port to the next, if that is regular.
+        step: Option<i32>,
+    },
+}
+
+/// The farthest that two ports of a translator which takes one after the other may be apart: others use it
+/// too, and some count in the wrong byte order.
+const STEP_MAX: i32 = 4_096;
+
+/// The lowest port that translators give to anybody.
+const PORT_MIN: i32 = 1_024;
+
+impl Mapping {
+    /// From where a connection and a datagram of the same socket, to another port, are seen to come from.
+    pub fn of(at: SocketAddr, again: Option<SocketAddr>, step: Option<i32>) -> Self {
+        match again {
+            None => Self::Unknown,
+            Some(again) if again == at => Self::Independent,
+            Some(_) => Self::Dependent { step },
+        }
+    }
+
+    /// Whether nobody but the server can be sure to find this client where the server sees it.
+    pub const fn is_dependent(self) -> bool {
+        matches!(self, Self::Dependent { .. })
+    }
+}
+
+/// Where a server has seen a client: on its connection, and on a second port.
+#[derive(Clone, Copy, Debug)]
+pub struct Trail {
+    /// The connection.
+    pub at: SocketAddr,
+    /// A datagram of the same socket.
+    pub again: Option<SocketAddr>,
+    /// From each port of the translator to the next, if that is regular.
+    pub step: Option<i32>,
+    /// The newest datagram of another socket.
+    fresh: Option<SocketAddr>,
+}
+
+impl Trail {
+    /// A client of whom nothing but its connection is known.
+    pub const fn new(at: SocketAddr) -> Self {
+        Self { at, again: None, step: None, fresh: None }
+    }
+
+    /// How the client's translator works.
+    pub fn mapping(&self) -> Mapping {
+        Mapping::of(self.at, self.again, self.step)
+    }
+
+    /// A datagram has come from there: from the socket of the connection, or from a `fresh` one. Says whether
+    /// that is news to the client.
+    pub fn probed(&mut self, from: SocketAddr, fresh: bool) -> bool {
+        let before = (self.again, self.step);
+        if !fresh {
+            (self.again, self.step, self.fresh) = (Some(from), None, None);
+        } else if let Some(again) = self.again.filter(|_| self.fresh != Some(from)) {
+            self.fresh = Some(from);
+            self.step = self.step.or_else(|| step([self.at, again, from]));
+        }
+        before != (self.again, self.step)
+    }
+
+    /// Where the client's next connection may be seen, if its translator is regular.
+    pub fn predicted(&self, most: usize) -> Vec<SocketAddr> {
+        let Some((step, latest)) = self.step.zip(self.fresh.or(self.again)) else {
+            return Vec::new();
+        };
+        let ports = (1..).map(|at: i32| i32::from(latest.port()) + at * step);
+        let ports = ports.take(most).filter(|port| *port >= PORT_MIN);
+        ports.filter_map(|port| Some(SocketAddr::new(latest.ip(), port.try_into().ok()?))).collect()
+    }
+}
+
+/// What the three ports have in common, which came one after the other, with others' perhaps in between.
+fn step(seen: [SocketAddr; 3]) -> Option<i32> {
+    let [a, b, c] = seen.map(|address| i32::from(address.port()));
+    let (first, second) = (b - a, c - b);
+    let near = |gap: i32| gap != 0 && gap.abs() <= STEP_MAX;
+    if !near(first) || !near(second) || first.signum() != second.signum() {
+        return None;
+    }
+    let (mut large, mut small) = (first.abs(), second.abs());
+    while small != 0 {
+        (large, small) = (small, large % small);
+    }
+    Some(large * first.signum())
+}
+
+/// A datagram by which a client shows on a second port where it comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Probe {
+    /// Whether it comes from another socket than the connection.
+    pub fresh: bool,
+    /// Which client's, as the server has told it.
+    pub token: [u8; 16],
+}
+
+/// Bytes of a [`Probe`].
+pub const PROBE_BYTES: usize = 18;
+
+impl Probe {
+    /// The datagram.
+    pub fn encode(&self) -> [u8; PROBE_BYTES] {
+        let mut datagram = [0; PROBE_BYTES];
+        datagram[1] = self.fresh.into();
+        datagram[2..].copy_from_slice(&self.token);
+        datagram
+    }
+
+    /// What [`Probe::encode`] has made.
+    pub fn decode(datagram: &[u8]) -> Option<Self> {
+        let [0, fresh @ (0 | 1), token @ ..] = datagram else { return None };
+        Some(Self { fresh: *fresh == 1, token: token.try_into().ok()? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +271,69 @@ mod tests {
         ] {
             assert_eq!(Scope::of(ip.parse().unwrap()), scope, "{ip}");
         }
+    }
+
+    fn trail(at: u16, again: u16, fresh: &[u16]) -> Trail {
+        let from = |port| SocketAddr::from(([203, 0, 113, 7], port));
+        let mut trail = Trail::new(from(at));
+        assert_eq!(trail.mapping(), Mapping::Unknown);
+        trail.probed(from(again), false);
+        for port in fresh {
+            trail.probed(from(*port), true);
+        }
+        trail
+    }
+
+    #[test]
+    fn a_mapping_is_told_from_two_ports_of_the_server() {
+        assert_eq!(trail(9_000, 9_000, &[]).mapping(), Mapping::Independent);
+        // Another socket has another port behind any translator.
+        assert_eq!(trail(9_000, 9_000, &[9_001]).mapping(), Mapping::Independent);
+        for (again, fresh, step) in [
+            (9_001, 9_002, Some(1)),
+            (9_002, 9_006, Some(2)),
+            (8_744, 8_488, Some(-256)),
+            (9_001, 9_000, None),
+            (9_001, 19_000, None),
+            (40_000, 9_002, None),
+        ] {
+            let mapping = trail(9_000, again, &[fresh]).mapping();
+            assert_eq!(mapping, Mapping::Dependent { step }, "{again} {fresh}");
+        }
+    }
+
+    #[test]
+    fn the_next_ports_follow_the_newest_one() {
+        let ports = |trail: Trail| {
+            let predicted = trail.predicted(3).into_iter();
+            predicted.map(|address| address.port()).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(trail(9_000, 9_000, &[9_001])), []);
+        assert_eq!(ports(trail(9_000, 9_001, &[])), []);
+        assert_eq!(ports(trail(9_000, 9_001, &[9_002])), [9_003, 9_004, 9_005]);
+        assert_eq!(ports(trail(9_000, 9_001, &[9_002, 9_500])), [9_501, 9_502, 9_503]);
+        assert_eq!(ports(trail(65_000, 65_256, &[65_512])), [], "there are no more");
+        assert_eq!(ports(trail(1_800, 1_544, &[1_288])), [1_032]);
+    }
+
+    #[test]
+    fn what_comes_again_is_no_news() {
+        let mut trail = trail(9_000, 9_001, &[9_002]);
+        assert!(!trail.probed(trail.again.unwrap(), true));
+        let from = SocketAddr::from(([203, 0, 113, 7], 9_003));
+        assert!(!trail.probed(from, true));
+        assert!(trail.probed(from, false));
+    }
+
+    #[test]
+    fn a_probe_is_read_as_it_was_written() {
+        for fresh in [false, true] {
+            let probe = Probe { fresh, token: [7; 16] };
+            assert_eq!(Probe::decode(&probe.encode()), Some(probe));
+        }
+        assert_eq!(Probe::decode(&[0; PROBE_BYTES - 1]), None);
+        assert_eq!(Probe::decode(&[2; PROBE_BYTES]), None);
+        assert_eq!(Probe::decode(&[]), None);
     }
 
     #[test]

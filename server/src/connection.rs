@@ -1,7 +1,10 @@
 //! One connection, from handshake to farewell: what happens goes into its session, what the session asks
 //! for is carried out.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use hither_proto::{
     crypto::rng::Rng,
@@ -13,6 +16,7 @@ use tracing::trace;
 
 use crate::{
     data::random,
+    observer::Watched,
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
     serve::Shared,
@@ -26,6 +30,10 @@ pub(crate) struct Connection {
     id: ConnectionId,
     from: IpAddr,
     address: Address,
+    /// Where the client is.
+    at: SocketAddr,
+    /// That datagrams of the client on the second port come here.
+    watched: Option<Watched>,
     inbox: Inbox,
     /// Nothing can be sent any more.
     gone: bool,
@@ -44,7 +52,18 @@ impl Connection {
         let rng = Rng::from_seed(random()?);
         let session = Session::new(shared.now(), shared.settings, channel, observed, rng);
         let (address, inbox) = inbox();
-        Ok(Self { shared, quic, session, id, from: observed.ip(), address, inbox, gone: false })
+        Ok(Self {
+            shared,
+            quic,
+            session,
+            id,
+            from: observed.ip(),
+            address,
+            at: observed,
+            watched: None,
+            inbox,
+            gone: false,
+        })
     }
 
     /// Goes on until the session has ended.
@@ -103,6 +122,10 @@ impl Connection {
                     self.shared.router.bind(name, newcomer);
                 }
                 Output::Close => return false,
+                Output::Observe(token) => {
+                    let address = self.address.clone();
+                    self.watched = Some(self.shared.observed.watch(token, address));
+                }
                 Output::Perform(task) => {
                     let outcome = self.shared.tasks.perform(task, self.from).await;
                     self.handle(Input::Performed(outcome));
@@ -138,6 +161,11 @@ impl Connection {
     fn handle(&mut self, input: Input<'_>) {
         trace!(connection = self.id.0, "{}", kind(&input));
         let now = self.shared.now();
+        // QUIC lets a client's address change without a word; whatever happens next is the time to notice.
+        let at = self.quic.remote_address();
+        if std::mem::replace(&mut self.at, at) != at && !matches!(input, Input::Performed(_)) {
+            self.session.handle(now, Input::Moved(at));
+        }
         self.session.handle(now, input);
     }
 }
@@ -149,6 +177,7 @@ const fn kind(input: &Input<'_>) -> &'static str {
         Input::Performed(_) => "performed",
         Input::Signal(_) => "signal",
         Input::Unrouted(_) => "unrouted",
+        Input::Moved(_) => "moved",
         Input::Unbound { .. } => "unbound",
         Input::Timeout => "timeout",
         Input::Closed => "closed",

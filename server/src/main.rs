@@ -9,6 +9,7 @@ mod connection;
 mod data;
 mod fault;
 mod limits;
+mod observer;
 mod quic;
 mod router;
 mod serve;

@@ -12,7 +12,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     admission::{Admission, Admitted, Verdict},
@@ -21,6 +21,7 @@ use crate::{
     data::{DataFolder, Secrets},
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
+    observer::{Observed, Observer},
     quic::{Caller, Listener, ResetKey, bind},
     router::{ConnectionId, Router},
     storage::{Storage, StorageThread},
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) pin: ServerPin,
     pub(crate) settings: Settings,
     pub(crate) router: Router,
+    pub(crate) observed: Observed,
     pub(crate) tasks: Tasks,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
@@ -49,6 +51,7 @@ impl Shared {
 pub(crate) struct Server {
     listener: Listener,
     listen: SocketAddr,
+    observer: Option<Observer>,
     link: Link,
     admission: Admission,
     shared: Arc<Shared>,
@@ -68,11 +71,20 @@ impl Server {
         let reset = ResetKey::new(&decoy);
         let listener = Listener::new(socket, identity.tls()?, reset)?;
         let listen = listener.local_address()?;
+        let observed = Observed::default();
+        // Without it clients know less about their translators, and all else goes on.
+        let observer = Observer::open(listen, observed.clone())
+            .inspect_err(|error| warn!("no second port: {error}"))
+            .ok();
         info!(accounts, %listen, "open");
         let registration = config.registration.unwrap_or_default();
         let shared = Shared {
             pin: identity.pin().clone(),
-            settings: Settings { registration_open: registration != Registration::Closed },
+            settings: Settings {
+                registration_open: registration != Registration::Closed,
+                observer: observer.as_ref().map(Observer::port),
+            },
+            observed,
             router: Router::new(),
             tasks: Tasks::new(storage, registration, opaque, decoy),
             draining: watch::Sender::new(false),
@@ -81,6 +93,7 @@ impl Server {
         Ok(Self {
             listener,
             listen,
+            observer,
             link: config.link(listen, identity.pin()),
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
@@ -142,9 +155,17 @@ impl Server {
                     }
                 }
                 Some(ended) = connections.join_next() => report(ended),
+                () = observe(self.observer.as_ref()) => {}
                 _ = forget.tick() => self.shared.tasks.forget(),
             }
         }
+    }
+}
+
+async fn observe(observer: Option<&Observer>) {
+    match observer {
+        Some(observer) => observer.run().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     agent::Handle,
     logins, messages,
     people::{self, Doing},
+    reachability,
     rpc::{Peer, Refused},
 };
 
@@ -72,6 +73,8 @@ pub(super) async fn call(
             Ok(messages::import(handle, file, password).await?)
         }
         "status" => Ok(people::status(handle).await?),
+        "net.check" => Ok(reachability::check(handle).await?),
+        "net.path" => Ok(reachability::path(handle, named(params)?).await?),
         "contact.list" => Ok(people::list(handle).await?),
         "contact.show" => Ok(people::show(handle, named(params)?).await?),
         "contact.policy" => {

@@ -90,7 +90,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
 /// Somebody, as lists show them.
 pub(super) fn contact(account: &Account, view: &ContactView<'_>, unread: u64) -> Value {
     let name = &view.contact.name;
-    let accepted = view.contact.standing == Standing::Accepted && !view.contact.blocked;
+    let accepted = is_accepted(view);
     json!({
         "name": name.as_str(),
         "address": format!("{name}@{}", account.saved.host),
@@ -100,6 +100,11 @@ pub(super) fn contact(account: &Account, view: &ContactView<'_>, unread: u64) ->
         "unread": unread,
         "state": state(view),
     })
+}
+
+/// Whether both said yes, and nobody is blocked.
+pub(super) fn is_accepted(view: &ContactView<'_>) -> bool {
+    view.contact.standing == Standing::Accepted && !view.contact.blocked
 }
 
 /// How far the two have got with each other, in one word.

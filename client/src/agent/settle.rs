@@ -1,7 +1,10 @@
 //! Carrying out what the node asks for: stores first, all of a batch in one transaction, and then whatever
 //! may be seen outside; and going on from the disk when it did not take them.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use hither_proto::{
     crypto::rng::Rng,
@@ -124,6 +127,12 @@ impl Agent {
                     }
                     // The attempt runs into its deadline.
                     Err(error) => tracing::error!(%error, "a door could not be opened"),
+                }
+            }
+            Output::Probe { port, probe } => {
+                if let Some(server) = &account.server {
+                    let observer = SocketAddr::new(server.remote.ip().to_canonical(), port);
+                    self.network.probe(observer, probe);
                 }
             }
             Output::SendPeer { conn, frame } => self.peers.send(conn, frame),

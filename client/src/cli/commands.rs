@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Show and change settings
     #[command(subcommand)]
     Config(Config),
+    /// See how this machine, or a contact, can be reached
+    #[command(subcommand)]
+    Net(Net),
     /// Start, stop or look at the process that holds the session
     #[command(subcommand)]
     Agent(Agent),
@@ -359,6 +362,14 @@ pub(crate) struct Receive {
     /// Everything after this message, read or not
     #[arg(long, value_name = "CURSOR")]
     pub(crate) since: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Net {
+    /// Say whether contacts can reach this machine, and what stands in the way
+    Check,
+    /// Show the path to a contact, or why there is none
+    Path(Name),
 }
 
 #[derive(Debug, Subcommand)]

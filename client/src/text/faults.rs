@@ -339,6 +339,13 @@ fn no_path(reason: Reason) -> &'static str {
         Reason::Timeout => "nothing came through",
         Reason::HandshakeFailed => "whoever answered could not prove to be them",
         Reason::Policy => "your policy for them is `never`",
+        Reason::BothDependent => {
+            "both of you are behind routers that give every connection another port (symmetric NAT)"
+        }
+        Reason::Dependent => {
+            "one of you is behind a router that gives every connection another port (symmetric NAT), and \
+             the other's lets in only who is expected at that port"
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod exit_codes;
 mod faults;
+mod net;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::duration;
 use crate::untrusted::Untrusted;
 pub(crate) use exit_codes::{EXIT_CODES, exit_codes};
 pub(crate) use faults::{hint, message};
+pub(crate) use net::{net_verdict, path_verdict};
 
 /// A time span, as one would say it.
 pub(crate) fn wait(span: Duration) -> String {

@@ -23,6 +23,8 @@ mod tests;
 pub use session::{Input, Output, Session, Settings};
 pub use tasks::{Account, NewAccount, NewSession, Outcome, StoredNote, Task};
 
+use std::net::SocketAddr;
+
 use crate::{
     crypto::secret::Secret,
     identity::Entry,
@@ -132,6 +134,8 @@ pub enum Signal {
         from: Name,
         /// Where the server sees them.
         candidates: Vec<Candidate>,
+        /// Whether their translator shows them to others elsewhere.
+        dependent: bool,
     },
     /// A contact note has been stored for the addressee.
     Note {
@@ -160,6 +164,13 @@ pub enum Signal {
     Replaced {
         /// Its session. The same one means that the same device has come back.
         by: SessionId,
+    },
+    /// A datagram of this session's client has come to the second port.
+    Probed {
+        /// From where.
+        from: SocketAddr,
+        /// Whether from another socket than the connection.
+        fresh: bool,
     },
     /// The server shuts down.
     Drain,

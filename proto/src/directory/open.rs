@@ -11,7 +11,7 @@ use super::{
 use crate::{
     crypto::{label::Label, secret::Secret},
     identity::Entry,
-    limits::{CANDIDATES_MAX, CONTACTS_MAX, HANDSHAKE_BYTES_MAX, NOTE_BYTES_MAX},
+    limits::{CONTACTS_MAX, HANDSHAKE_BYTES_MAX, NOTE_BYTES_MAX, OWN_CANDIDATES_MAX},
     login::SessionKey,
     name::Name,
     note::NoteKind,
@@ -255,7 +255,8 @@ impl Session {
     /// Whether this may be handed on. What the server itself sees goes along, first: it is what somebody
     /// outside can reach, if anything is.
     fn well_formed(&self, to: &Name, door: &mut Door, message: &[u8]) -> bool {
-        let fits = door.candidates.len() < CANDIDATES_MAX && message.len() <= HANDSHAKE_BYTES_MAX;
+        let fits =
+            door.candidates.len() <= OWN_CANDIDATES_MAX && message.len() <= HANDSHAKE_BYTES_MAX;
         let seen = self.seen_by(to);
         door.candidates.retain(|candidate| !seen.contains(candidate));
         door.candidates.splice(0..0, seen);
@@ -291,12 +292,13 @@ impl Session {
                     self.refuse_and_close(Refusal::AuthFailed, None);
                 }
             }
-            Signal::Meet { attempt, from, candidates } => {
+            Signal::Meet { attempt, from, candidates, dependent } => {
                 if let Some(secret) = open.introductions.asked_for(attempt, &from) {
                     let secret = secret.duplicate();
-                    self.send(&Reply::Meet { attempt, secret, candidates });
+                    self.send(&Reply::Meet { attempt, secret, candidates, dependent });
                 }
             }
+            Signal::Probed { from, fresh } => self.probed(from, fresh),
             Signal::Note { number, from, kind, sealed } => {
                 if open.notes_until.is_none_or(|until| until < number) {
                     self.send(&Reply::Note { note: number, from, kind, sealed });

@@ -283,6 +283,7 @@ impl Arena {
                 assert!(self.doors.insert(attempt), "a door is opened twice");
                 self.pending.push_back(Pending::DoorOpened(attempt));
             }
+            Output::Probe { .. } => {}
             Output::SendPeer { conn, frame } => self.bob_hears(conn, &frame),
             Output::SendServer(body) => {
                 assert!(body.len() <= SERVER_FRAME_BYTES_MAX);

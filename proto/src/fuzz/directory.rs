@@ -69,7 +69,7 @@ struct Desk {
 impl Desk {
     fn new(registration_open: bool) -> Self {
         let channel = Channel { exporter: [0xee; 32], pin: ServerPin::of_hash(&[0x5e; 32]) };
-        let settings = Settings { registration_open };
+        let settings = Settings { registration_open, observer: Some(4_434) };
         let session = Session::new(Time::ZERO, settings, channel.clone(), address(1), rng(50));
         Self {
             now: Time::ZERO,
@@ -134,6 +134,7 @@ impl Desk {
             assert!(!self.closed, "something happens after the end");
             match output {
                 Output::Bind { name, .. } => assert_eq!(name, me()),
+                Output::Observe(_) => {}
                 Output::Close => self.closed = true,
                 Output::Perform(next) => {
                     assert!(task.replace(next).is_none(), "two tasks at once");
@@ -215,7 +216,9 @@ impl Desk {
             | Signal::Decline { from, .. }
             | Signal::Note { from, .. } => assert_eq!(*from, me()),
             Signal::Ended { session } => assert_eq!((to, *session), (&me(), SESSION)),
-            Signal::Replaced { .. } | Signal::Drain => panic!("not a session's to say"),
+            Signal::Replaced { .. } | Signal::Drain | Signal::Probed { .. } => {
+                panic!("not a session's to say")
+            }
         }
     }
 

@@ -15,15 +15,15 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Dial, Event, Hold, NoPath, Node, Output, peers::Peer};
+use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
     identity::{Entry, PublicIdentity},
     knock::KnockKey,
     limits::{
-        ATTEMPT_TIMEOUT, CANDIDATES_MAX, INTRODUCTIONS_MAX, PRESENCE_GRACE, RETRY_PAUSE_MAX,
-        RETRY_PAUSE_MIN,
+        ATTEMPT_TIMEOUT, INTRODUCTIONS_MAX, OWN_CANDIDATES_MAX, PATH_PATIENCE, PRESENCE_GRACE,
+        RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
     },
     name::Name,
     reach::Policy,
@@ -42,10 +42,14 @@ pub(super) struct Attempt {
     pub(super) name: Name,
     pub(super) expires: Time,
     state: State,
+    /// When whoever waits is told that it takes long, if they have not been.
+    warns: Option<Time>,
+    /// Whether the other end's translator shows it to us elsewhere than to the server.
+    pub(super) dependent: bool,
     /// This machine's own addresses.
-    own: Vec<SocketAddr>,
+    pub(super) own: Vec<SocketAddr>,
     /// Where the other end is being dialled already.
-    dialled: Vec<SocketAddr>,
+    pub(super) dialled: Vec<SocketAddr>,
     /// Connections that came before the handshake was done; for the caller, who speaks first.
     links: Vec<Link>,
     /// Sessions that the caller may choose to speak on; for the callee, who waits.
@@ -85,6 +89,7 @@ impl Node {
     pub(super) fn wants_path(&self, name: &Name) -> bool {
         self.server_up
             && (self.changed.contains_key(name)
+                || self.missed.contains(name)
                 || self.outboxes.get(name).is_some_and(|outbox| !outbox.is_empty()))
             && self.present.contains_key(name)
             && !self.has_sound_path(name)
@@ -101,7 +106,8 @@ impl Node {
     }
 
     pub(super) fn seek_paths(&mut self, now: Time) {
-        let names: Vec<_> = self.outboxes.keys().chain(self.changed.keys()).cloned().collect();
+        let wanted = self.outboxes.keys().chain(self.changed.keys()).chain(&self.missed);
+        let names: Vec<_> = wanted.cloned().collect();
         for name in names {
             self.seek_path(now, &name);
         }
@@ -115,6 +121,7 @@ impl Node {
         }
         let id = AttemptId(self.rng.bytes());
         let knock: Secret<32> = self.rng.secret();
+        self.show_next_port();
         self.open_door(id, &knock);
         self.attempts.insert(id, Attempt::new(now, name, State::CallerOpening { knock }));
         if let Some(outbox) = self.outboxes.get_mut(name) {
@@ -131,8 +138,7 @@ impl Node {
     ) {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         attempt.own = candidates.into_iter().map(|candidate| candidate.0).collect();
-        // One place is the server's, for the address that it sees.
-        let offered = self.policy(&attempt.name).offered(&attempt.own, CANDIDATES_MAX - 1);
+        let offered = self.policy(&attempt.name).offered(&attempt.own, OWN_CANDIDATES_MAX);
         let candidates = offered.into_iter().map(Candidate).collect();
         let mut theirs = None;
         let next = match attempt.state {
@@ -194,27 +200,10 @@ impl Node {
         };
         self.abort_attempts(|attempt| attempt.name == name);
         let knock = callee_knock(id, &secret);
+        self.show_next_port();
         self.open_door(id, &knock);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
         self.attempts.insert(id, Attempt::new(now, &name, state));
-    }
-
-    /// The server says that the callee is being asked, and where it is. It dials us as soon as it agrees;
-    /// dialled now, our translator is open when it does, and whichever is quicker wins.
-    pub(super) fn met(
-        &mut self,
-        now: Time,
-        id: AttemptId,
-        secret: &Secret<32>,
-        candidates: Vec<Candidate>,
-    ) {
-        let asking = |attempt: &&Attempt| {
-            matches!(attempt.state, State::Asking { .. }) && attempt.dialled.is_empty()
-        };
-        if self.attempts.get(&id).filter(asking).is_some() {
-            let knock = KnockKey(callee_knock(id, secret));
-            self.dial(now, id, None, knock, candidates);
-        }
     }
 
     /// The server says that the callee has agreed.
@@ -325,8 +314,34 @@ impl Node {
             .map(|(id, attempt)| (*id, attempt.name.clone()))
             .collect();
         for (id, name) in late {
-            self.attempts.remove(&id);
-            self.attempt_failed(now, id, name, NoPath::Timeout);
+            let why = self.why_no_path(id);
+            let told = self.attempts.remove(&id).is_some_and(|attempt| attempt.warns.is_none());
+            if told {
+                self.close_door(id, None);
+                self.pause(now, &name);
+            } else {
+                self.attempt_failed(now, id, name, why);
+            }
+        }
+        let long = |attempt: &Attempt| attempt.warns.is_some_and(|warns| warns <= now);
+        let long = self.attempts.iter().filter(|(_, attempt)| long(attempt));
+        let long: Vec<_> = long.map(|(id, attempt)| (*id, attempt.name.clone())).collect();
+        for (id, name) in long {
+            self.attempts.entry(id).and_modify(|attempt| attempt.warns = None);
+            let why = self.why_no_path(id);
+            self.failures.insert(name.clone(), why);
+            self.hold(name, Hold::NoPath(why));
+        }
+    }
+
+    /// What stands in the way of an attempt that has come to nothing yet.
+    fn why_no_path(&self, id: AttemptId) -> NoPath {
+        let mine = self.seen.as_ref().is_some_and(|seen| seen.mapping().is_dependent());
+        let theirs = self.attempts.get(&id).is_some_and(|attempt| attempt.dependent);
+        match (mine, theirs) {
+            (true, true) => NoPath::BothDependent,
+            (true, false) | (false, true) => NoPath::Dependent,
+            (false, false) => NoPath::Timeout,
         }
     }
 
@@ -416,6 +431,7 @@ impl Node {
     fn attempt_failed(&mut self, now: Time, id: AttemptId, name: Name, why: NoPath) {
         self.close_door(id, None);
         self.pause(now, &name);
+        self.failures.insert(name.clone(), why);
         self.hold(name, Hold::NoPath(why));
     }
 
@@ -435,41 +451,6 @@ impl Node {
         }
     }
 
-    fn dial_door(&mut self, now: Time, id: AttemptId, door: Door) {
-        let knock = KnockKey(door.knock);
-        self.dial(now, id, Some(door.certificate), knock, door.candidates);
-    }
-
-    /// Dials where the server says that the other end is, as far as that can be true and is allowed. A server
-    /// must not be able to have us knock all over the network.
-    fn dial(
-        &mut self,
-        now: Time,
-        id: AttemptId,
-        certificate: Option<[u8; 32]>,
-        knock: KnockKey,
-        candidates: Vec<Candidate>,
-    ) {
-        let Some(name) = self.attempts.get(&id).map(|attempt| attempt.name.clone()) else { return };
-        let policy = self.policy(&name);
-        let Some(attempt) = self.attempts.get_mut(&id) else { return };
-        let most = CANDIDATES_MAX.saturating_sub(attempt.dialled.len());
-        let theirs = candidates.into_iter().map(|candidate| candidate.0);
-        let new = theirs.filter(|address| !attempt.dialled.contains(address));
-        let mut addresses = policy.dialled(&attempt.own, new.collect::<Vec<_>>(), most);
-        addresses.truncate(self.dials.take(now, addresses.len()));
-        if !addresses.is_empty() {
-            attempt.dialled.extend(&addresses);
-            let dial = Dial { certificate, knock, addresses };
-            self.outputs.push_back(Output::Dial { attempt: id, dial });
-        }
-    }
-
-    /// Which addresses pass between this person and somebody.
-    pub(super) fn policy(&self, name: &Name) -> Policy {
-        self.contacts.get(name).map(|contact| contact.policy).unwrap_or_default()
-    }
-
     fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
         let knock = KnockKey(knock.duplicate());
         self.outputs.push_back(Output::OpenDoor { attempt, knock });
@@ -481,6 +462,11 @@ impl Node {
 }
 
 impl Attempt {
+    /// When it has to be looked after.
+    pub(super) fn deadline(&self) -> Time {
+        self.warns.map_or(self.expires, |warns| warns.min(self.expires))
+    }
+
     /// Whether we ask, and have heard nothing.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.state, State::CallerOpening { .. } | State::Asking { .. })
@@ -496,6 +482,8 @@ impl Attempt {
             name: name.clone(),
             expires: now + ATTEMPT_TIMEOUT,
             state,
+            warns: Some(now + PATH_PATIENCE),
+            dependent: false,
             own: Vec::new(),
             dialled: Vec::new(),
             links: Vec::new(),

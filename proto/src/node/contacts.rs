@@ -1,6 +1,8 @@
 //! People: asking, accepting, refusing, and keeping the vault in step.
 
-use super::{Change, Event, Node, Output, Refused, RequestId};
+use std::net::SocketAddr;
+
+use super::{Change, Conn, Event, Node, Output, Refused, RequestId};
 use crate::{
     identity::{Entry, PublicIdentity},
     limits::{CONTACTS_MAX, PENDING_NOTES_MAX, REQUESTS_MAX},
@@ -11,6 +13,21 @@ use crate::{
     vault::{Contact, Standing, Vault},
     wire::server::{Request as ServerRequest, Withdrawal},
 };
+
+/// How somebody is doing, for a list.
+#[derive(Clone, Debug)]
+pub struct ContactView<'a> {
+    /// What is remembered.
+    pub contact: &'a Contact,
+    /// Whether they are there: the server says so, or there is a path.
+    pub online: bool,
+    /// Whether their identity was last seen to be another than the pinned one.
+    pub changed: bool,
+    /// Where they are, if there is a path.
+    pub path: Option<(Conn, SocketAddr)>,
+    /// Since when there is.
+    pub since: Option<Time>,
+}
 
 /// What a request to the server is for.
 #[derive(Debug)]
@@ -364,6 +381,8 @@ impl Node {
     /// Ends paths and attempts with somebody who is being blocked or removed.
     fn part_with(&mut self, now: Time, name: &Name) {
         self.present.remove(name);
+        self.missed.remove(name);
+        self.failures.remove(name);
         self.changed.remove(name);
         self.abort_attempts(|attempt| attempt.name == *name);
         self.close_path(now, name);

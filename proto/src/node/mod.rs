@@ -14,7 +14,7 @@ mod server;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
@@ -25,17 +25,21 @@ use crate::{
     knock::KnockKey,
     message::Message,
     name::Name,
-    reach::Policy,
+    reach::{Policy, Probe},
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
     wire::server::Candidate,
 };
 use attempts::Attempt;
+pub use contacts::ContactView;
 use contacts::Request;
+pub use dials::Dial;
 use dials::Dials;
 use outbox::Outbox;
 use peers::Peer;
+use reach::Seen;
+pub use reach::{Hold, NoPath};
 pub use restore::{Remembered, restore};
 
 /// A direct connection to a peer, numbered by the driver and never reused.
@@ -58,6 +62,8 @@ pub enum Input<'a> {
         /// Where it can be found, as far as this machine knows.
         candidates: Vec<Candidate>,
     },
+    /// The network of this machine is another, or may have forgotten this machine while it slept.
+    NetworkChanged,
     /// A direct connection of an attempt is closed, for whatever reason.
     PeerClosed(Conn),
     /// A direct connection of an attempt stands.
@@ -73,6 +79,8 @@ pub enum Input<'a> {
         /// The other end's address.
         remote: SocketAddr,
     },
+    /// Packets have gone out on a direct connection for a while, and none has come back.
+    PeerSilent(Conn),
     /// The peer has sent a frame.
     PeerFrame {
         /// On which connection.
@@ -120,6 +128,14 @@ pub enum Output {
         /// The key of the knocks.
         knock: KnockKey,
     },
+    /// Send this datagram to the server at this port: if `fresh`, from a socket of its own, else from the one
+    /// that everything else leaves from. It may be lost, so more than once.
+    Probe {
+        /// The port.
+        port: u16,
+        /// The datagram.
+        probe: Probe,
+    },
     /// Send a frame to a peer.
     SendPeer {
         /// On which connection.
@@ -131,18 +147,6 @@ pub enum Output {
     SendServer(Vec<u8>),
     /// Write this down, durably.
     Store(Change),
-}
-
-/// How the other end of an attempt is dialled.
-#[derive(Debug)]
-pub struct Dial {
-    /// The hash of its certificate. Before it is known, any is good enough: the node looks at the one that
-    /// the connection shows.
-    pub certificate: Option<[u8; 32]>,
-    /// The key of the knocks that it lets in.
-    pub knock: KnockKey,
-    /// Where.
-    pub addresses: Vec<SocketAddr>,
 }
 
 /// A change of what is remembered. Each is idempotent.
@@ -228,28 +232,6 @@ pub enum Event {
     Typing(Name, bool),
 }
 
-/// Why messages go on waiting.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hold {
-    /// The contact is not there, says the server.
-    Offline,
-    /// The contact is there, and no direct path was found.
-    NoPath(NoPath),
-    /// There is no connection to the server, who would introduce us.
-    ServerGone,
-}
-
-/// Why no direct path was found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NoPath {
-    /// The contact's agent said where it can be found, and nothing answered there.
-    Timeout,
-    /// A path was found, and what answered there did not prove to be the contact.
-    HandshakeFailed,
-    /// The policy for this contact allows none.
-    Policy,
-}
-
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refused {
@@ -285,19 +267,6 @@ pub enum Refused {
     ServerLies,
 }
 
-/// How somebody is doing, for a list.
-#[derive(Clone, Debug)]
-pub struct ContactView<'a> {
-    /// What is remembered.
-    pub contact: &'a Contact,
-    /// Whether they are there: the server says so, or there is a path.
-    pub online: bool,
-    /// Whether their identity was last seen to be another than the pinned one.
-    pub changed: bool,
-    /// Where they are, if there is a path.
-    pub path: Option<(Conn, SocketAddr)>,
-}
-
 /// One person's agent.
 #[derive(Debug)]
 pub struct Node {
@@ -324,6 +293,12 @@ pub struct Node {
     retries: BTreeMap<Name, attempts::Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
+    /// Whom there was a path to that may not stand any more.
+    missed: BTreeSet<Name>,
+    /// Why the last attempt at reaching somebody came to nothing.
+    failures: BTreeMap<Name, NoPath>,
+    /// Where the server sees this client.
+    seen: Option<Seen>,
     outputs: VecDeque<Output>,
 }
 
@@ -381,6 +356,9 @@ impl Node {
             retries: BTreeMap::new(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            seen: None,
             outputs: VecDeque::new(),
         }
     }
@@ -391,11 +369,13 @@ impl Node {
             Input::DoorOpened { attempt, certificate, candidates } => {
                 self.door_opened(now, attempt, certificate, candidates);
             }
+            Input::NetworkChanged => self.network_changed(now),
             Input::PeerClosed(conn) => self.peer_closed(now, conn),
             Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
                 let link = attempts::Link { conn, exporter, certificate, remote };
                 self.peer_connected(now, attempt, link);
             }
+            Input::PeerSilent(conn) => self.peer_silent(now, conn),
             Input::PeerFrame { conn, frame } => self.peer_frame(now, conn, frame),
             Input::ServerDown => self.server_down(),
             Input::ServerFrame(body) => self.server_frame(now, body),
@@ -415,7 +395,7 @@ impl Node {
 
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let attempts = self.attempts.values().map(|attempt| attempt.expires);
+        let attempts = self.attempts.values().map(Attempt::deadline);
         let due = |name: &Name| self.wants_path(name);
         let retries = self.retries.iter().filter(|(name, _)| due(name));
         let sessions = self.peers.values().map(Peer::deadline);
@@ -486,12 +466,14 @@ impl Node {
 
     fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
         let conn = self.paths.get(&contact.name).copied();
-        let remote = conn.and_then(|conn| self.peers.get(&conn)).map(|peer| peer.remote);
+        let peer = conn.and_then(|conn| self.peers.get(&conn));
+        let (remote, since) = (peer.map(|peer| peer.remote), peer.map(|peer| peer.since));
         ContactView {
             contact,
             online: conn.is_some() || self.present.contains_key(&contact.name),
             changed: self.changed.contains_key(&contact.name),
             path: conn.zip(remote),
+            since,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Every frame is four bytes of length, big endian, and one CBOR item (RFC 8949), an array with numbered
 //! places. What is signed, hashed or authenticated has fixed layouts of its own, beside its code.
 
+mod door;
 pub mod peer;
 pub mod server;
 

@@ -193,6 +193,7 @@ impl World {
                     self.push(Channel::Up(link), Delivery::Frame(body));
                 }
             }
+            Output::Probe { .. } => {}
             Output::Store(_) => unreachable!("stores are committed"),
         }
     }
@@ -215,7 +216,10 @@ impl World {
                 let request = || Box::new(wire::decode(body).unwrap());
                 self.happened(|| Happened::SaidToServer { who: who(), request: request() });
             }
-            Output::CloseDoor { .. } | Output::OpenDoor { .. } | Output::Store(_) => {}
+            Output::CloseDoor { .. }
+            | Output::OpenDoor { .. }
+            | Output::Probe { .. }
+            | Output::Store(_) => {}
         }
     }
 

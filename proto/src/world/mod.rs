@@ -112,7 +112,7 @@ impl World {
         Self {
             now: Time::ZERO,
             storage: Storage::new(Rng::from_seed(rng.secret())),
-            settings: Settings { registration_open: true },
+            settings: Settings { registration_open: true, observer: None },
             lie: None,
             man_in_the_middle: false,
             unheard: Vec::new(),

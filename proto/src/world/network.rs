@@ -50,6 +50,7 @@ impl World {
                     assert!(session.poll().is_none(), "the server goes on after the end");
                     self.push(Channel::Down(link), Delivery::Closed);
                 }
+                directory::Output::Observe(_) => {}
                 directory::Output::Perform(task) => {
                     self.push(Channel::Storage(link), Delivery::Task(task));
                 }

@@ -49,8 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "directory",
         &[
-            "crypto", "identity", "limits", "login", "name", "note", "ticket", "time", "vault",
-            "wire",
+            "crypto", "identity", "limits", "login", "name", "note", "reach", "ticket", "time",
+            "vault", "wire",
         ],
     ),
 ];

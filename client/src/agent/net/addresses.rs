@@ -8,6 +8,8 @@ use std::{
 
 use hither_proto::reach::Scope;
 
+use super::door::plain;
+
 /// Addresses that nobody has (RFC 5737, RFC 3849): the way there is the way to anybody.
 const ANYBODY: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9),
@@ -19,7 +21,8 @@ const VIRTUAL: [&str; 11] =
     ["br-", "docker", "lxc", "ppp", "tailscale", "tap", "tun", "utun", "veth", "virbr", "wg"];
 
 /// This machine's addresses on the way to `server` and to everybody else.
-pub(super) fn own(server: Option<SocketAddr>) -> Vec<IpAddr> {
+pub(in crate::agent) fn own(server: Option<SocketAddr>) -> Vec<IpAddr> {
+    let server = server.map(plain);
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let interfaces = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     let mut own = Vec::new();

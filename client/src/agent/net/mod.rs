@@ -7,8 +7,11 @@ mod endpoint;
 mod frames;
 mod peers;
 mod server;
+mod silence;
 mod tls;
+mod watch;
 
+pub(super) use addresses::own as own_addresses;
 pub(super) use endpoint::Network;
 pub(super) use peers::{Connected, Peers};
 pub(super) use server::{Carried, FromServer, Link, LoggedIn};

@@ -27,10 +27,14 @@ use super::{
     addresses,
     door::{Opened, plain},
     endpoint::{self, Network},
-    frames,
+    frames, silence,
     tls::{NO_NAME, ThrowAway, TlsError},
+    watch,
 };
 use crate::agent::ToAgent;
+
+/// How long a peer may leave packets unanswered before another path is looked for beside this one.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How much of one peer's frames may wait for the agent.
 const INBOX_BYTES: usize = 1 << 20;
@@ -104,6 +108,7 @@ impl Peers {
     pub(in crate::agent) fn new(network: Network, to: mpsc::Sender<ToAgent>) -> Self {
         let answers = Answers::default();
         tokio::spawn(answer(network.clone(), answers.clone(), to.clone()));
+        tokio::spawn(watch::watch(to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
         Self { network, to, attempts, connections, answers, next: 0 }
     }
@@ -123,7 +128,7 @@ impl Peers {
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
         let port = self.network.endpoint.local_addr().map_or(0, |address| address.port());
-        let own = addresses::own(towards.map(plain)).into_iter();
+        let own = addresses::own(towards).into_iter();
         Ok((hash, own.map(|ip| Candidate((ip, port).into())).collect()))
     }
 
@@ -170,6 +175,7 @@ impl Peers {
         let connection = connected.connection.clone();
         tokio::spawn(write(connection.clone(), outbox));
         let opened = self.network.door.open(connection.remote_address());
+        tokio::spawn(listen(connection.clone(), conn, self.to.clone()));
         tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
         let carried = Carried { attempt: connected.attempt, connection, frames };
         self.connections.insert(conn, carried);
@@ -222,7 +228,7 @@ impl Peers {
 
 /// Answers whoever knocks at an armed door, and ignores everybody else.
 async fn answer(network: Network, answers: Answers, to: mpsc::Sender<ToAgent>) {
-    let Network { endpoint, door } = network;
+    let Network { endpoint, door, .. } = network;
     while let Some(incoming) = endpoint.accept().await {
         let attempt = door.attempt(&incoming.orig_dst_cid());
         let config = attempt.and_then(|attempt| {
@@ -254,7 +260,7 @@ struct Dial {
 
 impl Dial {
     async fn run(self, config: ClientConfig) {
-        let Network { endpoint, door } = self.network;
+        let Network { endpoint, door, .. } = self.network;
         let opened = door.open(self.address);
         let Ok(connecting) = endpoint.connect_with(config, self.address, NO_NAME) else {
             return;
@@ -302,6 +308,22 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
     };
     let _ = written.await;
     connection.close(0_u32.into(), b"");
+}
+
+/// Tells the agent whenever the other end falls silent.
+async fn listen(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>) {
+    let listening = async {
+        loop {
+            silence::begins(&connection, SILENCE).await;
+            // The agent has gone if it does not listen.
+            let _ = to.send(ToAgent::PeerSilent(conn)).await;
+            silence::ends(&connection).await;
+        }
+    };
+    tokio::select! {
+        () = listening => {}
+        _ = connection.closed() => {}
+    }
 }
 
 async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {

@@ -5,6 +5,7 @@ mod frames;
 mod login;
 mod presence;
 mod races;
+mod reach;
 
 use crate::{
     crypto::secret::Secret,

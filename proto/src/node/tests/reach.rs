@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    limits::CANDIDATES_MAX,
-    node::{Event, Hold, NoPath},
+    limits::{CANDIDATES_MAX, PATH_PATIENCE},
+    node::{Event, Hold, Input, NoPath},
     reach::Policy,
     wire::{
         self,
@@ -68,7 +68,8 @@ fn what_a_server_tells_ahead_is_bounded_and_told_once() {
             .into_iter()
             .map(|from| {
                 let candidates = (from..from + 100).map(many).collect();
-                Reply::Meet { attempt, secret: secret.duplicate(), candidates }
+                let secret = secret.duplicate();
+                Reply::Meet { attempt, secret, candidates, dependent: false }
             })
             .collect(),
         Reply::Introduced { .. } => Vec::new(),
@@ -127,4 +128,48 @@ fn a_policy_outlives_the_process_and_a_login_elsewhere() {
     assert_eq!(world.node("alice").contact(&name("bob")).unwrap().contact.policy, Policy::Public);
     world.log_in("laptop", &name("alice"));
     assert_eq!(world.node("laptop").contact(&name("bob")).unwrap().contact.policy, Policy::Public);
+}
+
+#[test]
+fn a_second_path_is_sought_before_the_first_is_given_up() {
+    let mut world = World::of_friends(8, &["alice", "bob"]);
+    world.send("alice", "bob", "on the first");
+    let first = super::conn(&mut world, "alice", "bob");
+    world.feed("alice", Input::PeerSilent(first));
+    world.run();
+    let second = super::conn(&mut world, "alice", "bob");
+    assert_ne!(first, second);
+    assert!(world.connected("alice", "bob"));
+    world.send("bob", "alice", "on the second");
+    assert_eq!(world.texts("alice"), ["on the second"]);
+}
+
+#[test]
+fn another_network_has_every_path_sought_anew() {
+    let mut world = World::of_friends(9, &["alice", "bob", "carol"]);
+    world.befriend("carol", "alice");
+    world.send("alice", "bob", "hello");
+    world.send("carol", "alice", "hello");
+    let before = ["bob", "carol"].map(|whom| super::conn(&mut world, "alice", whom));
+    world.feed("alice", Input::NetworkChanged);
+    world.run();
+    let after = ["bob", "carol"].map(|whom| super::conn(&mut world, "alice", whom));
+    assert!(before.iter().all(|conn| !after.contains(conn)));
+}
+
+#[test]
+fn a_path_is_sought_for_whoever_only_asks_for_one() {
+    let mut world = World::of_friends(10, &["alice", "bob"]);
+    let now = world.now;
+    world.node("alice").seek(now, &name("bob"));
+    world.settle("alice");
+    world.run();
+    assert!(world.connected("alice", "bob"));
+    world.cut("bob");
+    world.direct = false;
+    world.run();
+    world.node("alice").seek(now, &name("bob"));
+    world.settle("alice");
+    world.wait(PATH_PATIENCE);
+    assert_eq!(world.node("alice").no_path(&name("bob")), Some(NoPath::Timeout));
 }
