@@ -30,8 +30,35 @@ pub const NOTE_BYTES_MAX: usize = 512;
 /// A handshake message inside an introduction. The first one is 1,248 bytes.
 pub const HANDSHAKE_BYTES_MAX: usize = 2 * 1024;
 
-/// Address candidates of one side. Each one costs the other side a dial.
-pub const CANDIDATES_MAX: usize = 8;
+/// Addresses of its own that one side names.
+pub const OWN_CANDIDATES_MAX: usize = 7;
+
+/// Ports at which the server guesses that a regular translator shows one side next.
+pub const PREDICTED_MAX: usize = 6;
+
+/// Address candidates of one side: its own, the one that the server sees, and those that it predicts. Each
+/// one costs the other side a dial.
+pub const CANDIDATES_MAX: usize = OWN_CANDIDATES_MAX + 1 + PREDICTED_MAX;
+
+/// When a candidate is dialled, counted from the first dial. A dial that arrives before the other end's
+/// address translator has opened is lost, and QUIC alone would wait a second.
+pub const REDIALS: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(1_500),
+    Duration::from_millis(4_000),
+];
+
+/// Addresses that an agent dials at once: a person who comes back and has something for everybody. A server
+/// that names false addresses has an agent send about 8 KiB to each, and nothing more after these but
+/// [`DIALS_PER_SECOND`].
+pub const DIALS_BURST: u32 = 256;
+
+/// And from then on each second: 32 KiB a second, which no one notices.
+pub const DIALS_PER_SECOND: u32 = 4;
 
 /// Contacts of one account. Bounds the vault, and the presence fan-out at login.
 pub const CONTACTS_MAX: usize = 2_000;
@@ -73,6 +100,9 @@ pub const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an agent tries to reach a peer before it says that there is no path. A ticket lives as long,
 /// on the clock of each side: nobody compares clocks across machines.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long until a person who waits is told that there seems to be no path. The attempt goes on.
+pub const PATH_PATIENCE: Duration = Duration::from_millis(3_500);
 
 /// How long after logging in a contact is not yet said to be offline: the server's word on who is there
 /// takes a round trip.

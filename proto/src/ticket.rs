@@ -62,6 +62,12 @@ impl Ticket<'_> {
     }
 }
 
+/// The key of the knocks that the callee lets in. Both ends have it with the ticket's secret, so the caller
+/// can dial before it has heard the callee's answer.
+pub fn callee_knock(attempt: AttemptId, secret: &Secret<32>) -> Secret<32> {
+    derive(&attempt.0, secret.expose(), Label::CalleeKnock, &[])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

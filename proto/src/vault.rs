@@ -15,6 +15,7 @@ use crate::{
     identity::{PublicIdentity, length_prefixed},
     limits::VAULT_BYTES_MAX,
     name::Name,
+    reach::Policy,
     wire::{self, server::ENVELOPE_BYTES},
 };
 
@@ -57,6 +58,9 @@ pub struct Contact {
     /// Whether nothing is wanted from them.
     #[n(4)]
     pub blocked: bool,
+    /// Which addresses pass between the two.
+    #[cbor(n(5), default)]
+    pub policy: Policy,
 }
 
 /// How far two people have got with each other, as one of them sees it.
@@ -233,6 +237,7 @@ mod tests {
             standing: Standing::Accepted,
             verified: true,
             blocked: false,
+            policy: Policy::Lan,
         };
         Vault { seed: Secret::new([5; 32]), server_pin: "PIN".into(), contacts: vec![contact] }
     }

@@ -1,7 +1,10 @@
 //! One connection, from handshake to farewell: what happens goes into its session, what the session asks
 //! for is carried out.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use hither_proto::{
     crypto::rng::Rng,
@@ -16,6 +19,7 @@ use crate::{
     admission::Admitted,
     data::random,
     metrics::{Limit, Step, Tally},
+    observer::Watched,
     pace::Pace,
     quic::{self, Frame, Gone},
     router::{Address, Binding, ConnectionId, Inbox, inbox},
@@ -31,6 +35,10 @@ pub(crate) struct Connection {
     id: ConnectionId,
     from: IpAddr,
     address: Address,
+    /// Where the client is.
+    at: SocketAddr,
+    /// That datagrams of the client on the second port come here.
+    watched: Option<Watched>,
     inbox: Inbox,
     tally: Tally,
     pace: Pace,
@@ -53,15 +61,16 @@ impl Connection {
         let session = Session::new(shared.now(), shared.settings(), channel, observed, rng);
         let (address, inbox) = inbox();
         let (tally, pace) = (Tally::new(&shared.metrics), Pace::default());
-        let from = observed.ip();
         Ok(Self {
             shared,
             quic,
             admitted,
             session,
             id,
-            from,
+            from: observed.ip(),
             address,
+            at: observed,
+            watched: None,
             inbox,
             tally,
             pace,
@@ -144,6 +153,10 @@ impl Connection {
                     self.quic.widen();
                 }
                 Output::Close => return false,
+                Output::Observe(token) => {
+                    let address = self.address.clone();
+                    self.watched = Some(self.shared.observed.watch(token, address));
+                }
                 Output::Perform(task) => {
                     // Boxed, or every connection keeps room for the largest task while it idles.
                     let outcome = Box::pin(self.perform(task)).await;
@@ -227,6 +240,11 @@ impl Connection {
     fn handle(&mut self, input: Input<'_>) {
         trace!(connection = self.id.0, "{}", kind(&input));
         let now = self.shared.now();
+        // QUIC lets a client's address change without a word; whatever happens next is the time to notice.
+        let at = self.quic.remote_address();
+        if std::mem::replace(&mut self.at, at) != at && !matches!(input, Input::Performed(_)) {
+            self.session.handle(now, Input::Moved(at));
+        }
         self.session.handle(now, input);
     }
 }
@@ -238,6 +256,7 @@ const fn kind(input: &Input<'_>) -> &'static str {
         Input::Performed(_) => "performed",
         Input::Signal(_) => "signal",
         Input::Unrouted(_) => "unrouted",
+        Input::Moved(_) => "moved",
         Input::Unbound { .. } => "unbound",
         Input::Timeout => "timeout",
         Input::Closed => "closed",

@@ -25,6 +25,7 @@ mod logging;
 mod manual;
 mod metrics;
 mod monitor;
+mod observer;
 mod origin;
 mod pace;
 mod password;

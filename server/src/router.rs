@@ -127,7 +127,7 @@ impl Router {
 
 impl Address {
     /// Delivers a signal, or gives it back and gives the connection up.
-    fn put(&self, signal: Box<Signal>) -> Option<Box<Signal>> {
+    pub(crate) fn put(&self, signal: Box<Signal>) -> Option<Box<Signal>> {
         let refused = self.signals.try_send(signal).err()?;
         self.overrun.notify_one();
         Some(refused.into_inner())

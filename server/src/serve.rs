@@ -32,6 +32,7 @@ use crate::{
     logging::Logging,
     metrics::{Limit, Metrics},
     monitor::Monitor,
+    observer::{Observed, Observer},
     pseudonym::Pseudonyms,
     quic::{Caller, Listener, ResetKey, bind},
     reload::Reloading,
@@ -46,10 +47,13 @@ pub(crate) struct Shared {
     pub(crate) pin: ServerPin,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) router: Arc<Router>,
+    pub(crate) observed: Observed,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pseudonyms: Pseudonyms,
     sunset: Option<Sunset>,
+    /// The port on which clients show themselves a second time.
+    observer: Option<u16>,
     /// Whether the server shuts down.
     pub(crate) draining: watch::Sender<bool>,
     start: Instant,
@@ -61,6 +65,7 @@ impl Shared {
         Settings {
             registration_open: self.tasks.registration() != Registration::Closed,
             sunset: self.sunset,
+            observer: self.observer,
         }
     }
 
@@ -74,6 +79,7 @@ impl Shared {
 pub(crate) struct Server {
     listener: Listener,
     listen: SocketAddr,
+    observer: Option<Observer>,
     link: Link,
     monitor: Option<Monitor>,
     admission: Admission,
@@ -105,6 +111,11 @@ impl Server {
             Some(address) => Some(Monitor::bind(address.into(), data.database()).await?),
             None => None,
         };
+        let observed = Observed::default();
+        // Without it clients know less about their translators, and all else goes on.
+        let observer = Observer::open(listen, observed.clone())
+            .inspect_err(|error| warn!("no second port: {error}"))
+            .ok();
         info!(accounts, %listen, "open");
         let (router, drain) = (Arc::new(Router::new()), Arc::new(Notify::new()));
         let running = Running { listen, router: Arc::clone(&router), drain: Arc::clone(&drain) };
@@ -117,10 +128,12 @@ impl Server {
             pin: pin.clone(),
             certificates,
             router,
+            observed,
             tasks: Tasks::new(storage, registration, opaque, decoy, Arc::clone(&metrics)),
             metrics,
             pseudonyms,
             sunset: config.sunset.map(|sunset| sunset.announcement()),
+            observer: observer.as_ref().map(Observer::port),
             draining: watch::Sender::new(false),
             start: Instant::now(),
         };
@@ -129,6 +142,7 @@ impl Server {
             listen,
             link: config.link(listen, &pin),
             monitor,
+            observer,
             admission: Admission::new(config.retry.unwrap_or_default()),
             shared: Arc::new(shared),
             storage_thread,
@@ -222,6 +236,7 @@ impl Server {
                     }
                 }
                 Some(ended) = connections.join_next() => report(ended),
+                () = observe(self.observer.as_ref()) => {}
                 _ = forget.tick() => {
                     self.admission.forget();
                     self.shared.tasks.forget();
@@ -229,6 +244,13 @@ impl Server {
                 }
             }
         }
+    }
+}
+
+async fn observe(observer: Option<&Observer>) {
+    match observer {
+        Some(observer) => observer.run().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -28,6 +28,7 @@ mod mitm;
 mod operations;
 mod outbox;
 mod packaging;
+mod policy;
 mod privacy;
 mod restart;
 mod server;

@@ -46,9 +46,15 @@ const BATCH: usize = 1024;
 /// What may wait for commands that are slow to listen; they look for themselves then.
 const EVENTS: usize = 4096;
 
-/// The pause before connecting to the server again: doubled each time up to the longest.
+/// The pause before connecting to the server again: this part of the time since it was lost, so that a short
+/// interruption is over soon and a long one costs little.
+const RECONNECT_SHARE: u32 = 4;
 const RECONNECT_MIN: Duration = Duration::from_millis(200);
 const RECONNECT_MAX: Duration = Duration::from_secs(15);
+
+/// How long one attempt at that may take. A first packet that is lost is sent again only after a second, and
+/// then after two, while a fresh attempt sends it at once.
+const RECONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long an agent in which nobody is logged in stays for whoever may come.
 const IDLE: Duration = Duration::from_secs(60);
@@ -303,6 +309,8 @@ impl Agent {
                 self.replies.push(reply);
             }
             ToAgent::Connected(connected) => self.connected(&connected),
+            ToAgent::NetworkChanged => self.network_changed(),
+            ToAgent::PeerSilent(conn) => self.handle(Input::PeerSilent(conn)),
             ToAgent::PeerClosed(conn) => {
                 self.peers.gone(conn);
                 self.handle(Input::PeerClosed(conn));
@@ -384,21 +392,22 @@ impl Agent {
         let (network, to) = (self.network.clone(), self.to.clone());
         let reconnecting = tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let mut pause = RECONNECT_MIN;
+            let started = Instant::now();
             let outcome = loop {
                 let pin = Some(saved.pin.clone());
-                let link = Link::connect(&network, &saved.host, pin).await;
-                let resumed = match link {
-                    Ok(mut link) => link.resume(&saved).await.map(|key| (link, key)),
-                    Err(fault) => Err(fault),
+                let link = Link::connect(&network, &saved.host, pin);
+                let resumed = match tokio::time::timeout(RECONNECT_PATIENCE, link).await {
+                    Ok(Ok(mut link)) => Some(link.resume(&saved).await.map(|key| (link, key))),
+                    Ok(Err(fault)) => Some(Err(fault)),
+                    Err(_) => None,
                 };
                 match resumed {
-                    Ok((link, key)) => break Resumption::Up(Box::new(link), key),
-                    Err(Fault::AuthFailed) => break Resumption::Ended,
-                    Err(_) => {}
+                    Some(Ok((link, key))) => break Resumption::Up(Box::new(link), key),
+                    Some(Err(Fault::AuthFailed)) => break Resumption::Ended,
+                    Some(Err(_)) | None => {}
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RECONNECT_MAX);
+                let pause = started.elapsed() / RECONNECT_SHARE;
+                tokio::time::sleep(pause.clamp(RECONNECT_MIN, RECONNECT_MAX)).await;
                 if to.is_closed() {
                     return;
                 }

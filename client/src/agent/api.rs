@@ -10,6 +10,7 @@ use super::{
     agent::Handle,
     devices, logins, messages,
     people::{self, Doing},
+    reachability,
     rpc::{Peer, Refused},
 };
 
@@ -50,8 +51,14 @@ pub(super) async fn call(
             Ok(json!({}))
         }
         "status" => Ok(people::status(handle).await?),
+        "net.check" => Ok(reachability::check(handle).await?),
+        "net.path" => Ok(reachability::path(handle, named(params)?).await?),
         "contact.list" => Ok(people::list(handle).await?),
         "contact.show" => Ok(people::show(handle, named(params)?).await?),
+        "contact.policy" => {
+            let Decide { name, policy } = parse(params)?;
+            Ok(people::policy(handle, name, policy).await?)
+        }
         "contact.verify_info" => Ok(people::safety_number(handle, named(params)?).await?),
         "contact.verify" => {
             let Verify { name, r#match } = parse(params)?;
@@ -174,6 +181,12 @@ struct Archive {
 #[derive(Deserialize)]
 struct Named {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Decide {
+    name: String,
+    policy: Option<String>,
 }
 
 #[derive(Deserialize)]

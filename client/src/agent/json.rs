@@ -4,6 +4,7 @@ use hither_proto::{
     message::{Body, Message as Said, Text},
     name::Name,
     node::ContactView,
+    reach::Policy,
     time::UnixTime,
     vault::Standing,
 };
@@ -93,7 +94,7 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
 /// Somebody, as lists show them.
 pub(super) fn contact(account: &Account, view: &ContactView<'_>, unread: u64) -> Value {
     let name = &view.contact.name;
-    let accepted = view.contact.standing == Standing::Accepted && !view.contact.blocked;
+    let accepted = is_accepted(view);
     json!({
         "name": name.as_str(),
         "address": format!("{name}@{}", account.saved.host),
@@ -105,6 +106,11 @@ pub(super) fn contact(account: &Account, view: &ContactView<'_>, unread: u64) ->
     })
 }
 
+/// Whether both said yes, and nobody is blocked.
+pub(super) fn is_accepted(view: &ContactView<'_>) -> bool {
+    view.contact.standing == Standing::Accepted && !view.contact.blocked
+}
+
 /// How far the two have got with each other, in one word.
 pub(super) fn state(view: &ContactView<'_>) -> &'static str {
     match view.contact.standing {
@@ -114,6 +120,22 @@ pub(super) fn state(view: &ContactView<'_>) -> &'static str {
         Standing::Pending => "pending",
         Standing::Requested => "requested",
         Standing::Stranger => "stranger",
+    }
+}
+
+/// The policy of this name.
+pub(super) fn policy(word: &str) -> Option<Policy> {
+    let all = [Policy::All, Policy::Public, Policy::Lan, Policy::Never];
+    all.into_iter().find(|policy| policy_word(*policy) == word)
+}
+
+/// What a policy is called.
+pub(super) const fn policy_word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::All => "all",
+        Policy::Public => "public",
+        Policy::Lan => "lan",
+        Policy::Never => "never",
     }
 }
 

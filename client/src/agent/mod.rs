@@ -19,6 +19,7 @@ mod logins;
 mod messages;
 mod net;
 mod people;
+mod reachability;
 mod rpc;
 mod session_file;
 mod settle;
@@ -39,8 +40,12 @@ enum ToAgent {
     Call(Call),
     /// A direct connection stands.
     Connected(net::Connected),
+    /// The network of this machine is another, or the machine has slept.
+    NetworkChanged,
     /// A peer has closed, or has been cut off.
     PeerClosed(Conn),
+    /// A peer does not answer.
+    PeerSilent(Conn),
     /// A peer has sent a frame, which takes up room in its inbox until it is taken in.
     PeerFrame { conn: Conn, frame: Vec<u8>, room: OwnedSemaphorePermit },
     /// A session has been continued at the server, or cannot be.

@@ -19,7 +19,7 @@ use super::{
     agent::{Agent, Handle, Notice, online},
     json,
 };
-use crate::fault::Fault;
+use crate::fault::{Fault, Usage};
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,6 +92,7 @@ pub(super) async fn show(handle: &Handle, name: String) -> Result<Value, Fault> 
             let identity = view.contact.identity.map(|identity| identity.fingerprint_letters());
             shown["identity"] = json!(identity);
             shown["path"] = json!(json::path(agent, &view));
+            shown["policy"] = json!(json::policy_word(view.contact.policy));
             Ok(shown)
         })
         .await
@@ -173,6 +174,30 @@ async fn ask(
         })
         .await
         .map(Asked::Done)
+}
+
+/// Which addresses pass between this person and somebody. Changes it first, if asked to.
+pub(super) async fn policy(
+    handle: &Handle,
+    name: String,
+    policy: Option<String>,
+) -> Result<Value, Fault> {
+    let chosen = policy.as_deref().map(|word| json::policy(word).ok_or(Usage::Policy));
+    let chosen = chosen.transpose()?;
+    handle
+        .call(move |agent| {
+            let now = agent.now();
+            let account = agent.account()?;
+            let name = resolve(account, &name)?;
+            if let Some(chosen) = chosen {
+                let set = account.node.set_policy(now, &name, chosen);
+                set.map_err(|why| refused(why, &name, account))?;
+            }
+            let view = account.node.contact(&name).ok_or_else(|| no_contact(&name))?;
+            let word = json::policy_word(view.contact.policy);
+            Ok(json!({ "name": name.as_str(), "policy": word }))
+        })
+        .await
 }
 
 /// The number that the two can compare.

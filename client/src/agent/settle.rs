@@ -1,7 +1,10 @@
 //! Carrying out what the node asks for: stores first, all of a batch in one transaction, and then whatever
 //! may be seen outside; and going on from the disk when it did not take them.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use hither_proto::{
     crypto::rng::Rng,
@@ -106,9 +109,9 @@ impl Agent {
         match output {
             Output::CloseDoor { attempt, keep } => self.peers.close_door(attempt, keep),
             Output::ClosePeer(conn) => self.peers.close(conn),
-            Output::Dial { attempt, door } => {
+            Output::Dial { attempt, dial } => {
                 let rng = Rng::from_seed(self.rng.secret());
-                self.peers.dial(attempt, door, rng);
+                self.peers.dial(attempt, dial, rng);
             }
             Output::Event(event) => {
                 if event == Event::TakenOver {
@@ -124,6 +127,12 @@ impl Agent {
                     }
                     // The attempt runs into its deadline.
                     Err(error) => tracing::error!(%error, "a door could not be opened"),
+                }
+            }
+            Output::Probe { port, probe } => {
+                if let Some(server) = &account.server {
+                    let observer = SocketAddr::new(server.remote.ip().to_canonical(), port);
+                    self.network.probe(observer, probe);
                 }
             }
             Output::SendPeer { conn, frame } => self.peers.send(conn, frame),

@@ -86,6 +86,9 @@ pub(crate) enum Command {
     /// Show and change settings
     #[command(subcommand)]
     Config(Config),
+    /// See how this machine, or a contact, can be reached
+    #[command(subcommand)]
+    Net(Net),
     /// Start, stop or look at the process that holds the session
     #[command(subcommand)]
     Agent(Agent),
@@ -203,12 +206,26 @@ pub(crate) enum Contact {
     Remove(Name),
     /// Show all about a contact
     Show(Name),
+    /// Show or set which of your addresses a contact may know
+    ///
+    /// `all` finds a path most often. `public` keeps the addresses of your local network back, `lan` all others,
+    /// and `never` lets no path be made at all. What a contact has seen before stays seen.
+    Policy(Policy),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// A name on your server, or with the server's as in bob@example.org
     pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    /// The contact
+    pub(crate) name: String,
+    /// What they may know
+    #[arg(value_parser = ["all", "public", "lan", "never"])]
+    pub(crate) policy: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -404,6 +421,14 @@ pub(crate) struct Receive {
     /// Everything after this message, read or not
     #[arg(long, value_name = "CURSOR")]
     pub(crate) since: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Net {
+    /// Say whether contacts can reach this machine, and what stands in the way
+    Check,
+    /// Show the path to a contact, or why there is none
+    Path(Name),
 }
 
 #[derive(Debug, Subcommand)]

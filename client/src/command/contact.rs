@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::Contact;
+use crate::cli::{Contact, Policy};
 use crate::fault::Fault;
 use crate::text;
 use crate::untrusted::Untrusted;
@@ -27,6 +27,13 @@ struct Shown {
     state: String,
     identity: Option<String>,
     path: Option<Path>,
+    #[serde(default)]
+    policy: String,
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    policy: String,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +51,7 @@ pub(super) fn run(context: &Context, contact: &Contact) -> Result<(), Fault> {
         Contact::Unblock(name) => ("contact.unblock", name),
         Contact::Remove(name) => ("contact.remove", name),
         Contact::Show(name) => ("contact.show", name),
+        Contact::Policy(asked) => return policy(context, asked),
     };
     let answer = context.agent()?.call(method, &json!({ "name": name.name }))?;
     let screen = context.screen;
@@ -61,7 +69,7 @@ pub(super) fn run(context: &Context, contact: &Contact) -> Result<(), Fault> {
         Contact::Reject(_) => text::contact_rejected(&name),
         Contact::Block(_) => text::contact_blocked(&name),
         Contact::Unblock(_) => text::contact_unblocked(&name),
-        Contact::Remove(_) | Contact::Show(_) => text::contact_removed(&name),
+        Contact::Remove(_) | Contact::Show(_) | Contact::Policy(_) => text::contact_removed(&name),
     })?;
     match contact {
         Contact::Add(_) if !accepted => screen.next("hither list"),
@@ -72,6 +80,16 @@ pub(super) fn run(context: &Context, contact: &Contact) -> Result<(), Fault> {
         _ => {}
     }
     Ok(())
+}
+
+fn policy(context: &Context, asked: &Policy) -> Result<(), Fault> {
+    let params = json!({ "name": asked.name, "policy": asked.policy });
+    let answer = context.agent()?.call("contact.policy", &params)?;
+    if context.screen.json {
+        return context.screen.object(&answer);
+    }
+    let Decided { policy } = context.typed(answer)?;
+    context.screen.print(&policy)
 }
 
 fn show(context: &Context, answer: Value) -> Result<(), Fault> {
@@ -87,6 +105,9 @@ fn show(context: &Context, answer: Value) -> Result<(), Fault> {
     }
     screen.print(&format!("verified  {}", if shown.verified { "yes" } else { "no" }))?;
     screen.print(&format!("unread    {}", shown.unread))?;
+    if shown.policy != "all" {
+        screen.print(&format!("policy    {}", shown.policy))?;
+    }
     if let Some(path) = &shown.path {
         let rtt = path.rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
         screen.print(&format!("path      {}{rtt}", path.remote))?;

@@ -11,6 +11,7 @@ mod devices;
 mod list;
 mod manual;
 mod mark;
+mod net;
 mod receive;
 mod rpc;
 mod send;
@@ -74,6 +75,7 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Export(args) => archive::export(&context, &args)?,
         Command::Import(args) => archive::import(&context, &args)?,
         Command::Config(asked) => config::run(&context, &asked)?,
+        Command::Net(net) => net::run(&context, &net)?,
         Command::Agent(agent) => return agent::run(&context, &agent),
         Command::Rpc => rpc::run(&context)?,
         Command::Completions { .. } | Command::Help(_) | Command::Man(_) => {}

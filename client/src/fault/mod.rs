@@ -5,6 +5,7 @@ mod report;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hither_proto::node::NoPath;
 use serde_json::{Value, json};
 use zxcvbn::feedback::{Suggestion, Warning};
 
@@ -134,6 +135,7 @@ pub(crate) enum Usage {
     TextEmpty,
     TextNotUtf8,
     SearchEmpty,
+    Policy,
 }
 
 /// Why there is no agent to talk to.
@@ -151,6 +153,9 @@ pub(crate) enum NoAgent {
 pub(crate) enum Reason {
     Timeout,
     HandshakeFailed,
+    Policy,
+    BothDependent,
+    Dependent,
 }
 
 /// The `reason` of a fault that means only that somebody else was first to start the agent.
@@ -316,12 +321,27 @@ impl From<NoAgent> for Fault {
     }
 }
 
+impl From<NoPath> for Reason {
+    fn from(why: NoPath) -> Self {
+        match why {
+            NoPath::Timeout => Self::Timeout,
+            NoPath::HandshakeFailed => Self::HandshakeFailed,
+            NoPath::Policy => Self::Policy,
+            NoPath::BothDependent => Self::BothDependent,
+            NoPath::Dependent => Self::Dependent,
+        }
+    }
+}
+
 impl Reason {
     /// The word of the contract's `reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Reason::Timeout => "timeout",
             Reason::HandshakeFailed => "handshake_failed",
+            Reason::Policy => "policy",
+            Reason::BothDependent => "both_symmetric",
+            Reason::Dependent => "symmetric",
         }
     }
 }

@@ -92,6 +92,9 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::Blocked { name } => format!("you have blocked {name}"),
         Fault::ContactsFull => "there is no room for another contact".into(),
         Fault::QueueFull { name } => format!("too many messages wait for {name} already"),
+        Fault::PeerUnreachable { name, reason: Reason::Policy, .. } => {
+            format!("no path to {name} is sought: {}", no_path(Reason::Policy))
+        }
         Fault::PeerUnreachable { name, reason, .. } => {
             format!("{name} is online, but no direct path was found: {}", no_path(*reason))
         }
@@ -212,6 +215,9 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::Blocked { name } => format!("`hither contact unblock {}`", quoted(name)),
         Fault::ContactsFull => "`hither contact remove NAME` makes room".into(),
         Fault::QueueFull { .. } => "they have to come online first".into(),
+        Fault::PeerUnreachable { name, reason: Reason::Policy, .. } => {
+            format!("`hither contact policy {} all`", quoted(name))
+        }
         Fault::PeerUnreachable { .. } => {
             "the message stays queued and goes out when a path opens; see `hither list queue`"
                 .into()
@@ -292,6 +298,7 @@ fn misuse(usage: &Usage) -> String {
         Usage::OtherName { name } => format!("that is not {name}; nothing is deleted"),
         Usage::TextMissing => "there is no text to send".into(),
         Usage::TextEmpty => "the text is empty".into(),
+        Usage::Policy => "there is no such policy".into(),
         Usage::SearchEmpty => "there is nothing to search for".into(),
         Usage::TextNotUtf8 => "the text is not UTF-8".into(),
     }
@@ -316,6 +323,7 @@ fn correction(usage: &Usage) -> String {
         Usage::OtherName { .. } => "type the name of the account to delete it".into(),
         Usage::TextMissing => "`hither send NAME TEXT`, or pipe the text in".into(),
         Usage::TextEmpty => "write something".into(),
+        Usage::Policy => "a policy is all, public, lan or never".into(),
         Usage::SearchEmpty => "`hither search WORDS`".into(),
         Usage::TextNotUtf8 => "convert it to UTF-8; messages are text".into(),
     }
@@ -368,6 +376,14 @@ fn no_path(reason: Reason) -> &'static str {
     match reason {
         Reason::Timeout => "nothing came through",
         Reason::HandshakeFailed => "whoever answered could not prove to be them",
+        Reason::Policy => "your policy for them is `never`",
+        Reason::BothDependent => {
+            "both of you are behind routers that give every connection another port (symmetric NAT)"
+        }
+        Reason::Dependent => {
+            "one of you is behind a router that gives every connection another port (symmetric NAT), and \
+             the other's lets in only who is expected at that port"
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod examples;
 mod exit_codes;
 mod faults;
+mod net;
 
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::untrusted::Untrusted;
 pub(crate) use examples::{Example, example_lines, examples};
 pub(crate) use exit_codes::{EXIT_CODES, exit_codes};
 pub(crate) use faults::{hint, message};
+pub(crate) use net::{net_verdict, path_verdict};
 
 /// A time span, as one would say it.
 pub(crate) fn wait(span: Duration) -> String {

@@ -7,6 +7,8 @@ pub enum Label {
     Archive,
     /// The key of a server's backup, from its password.
     Backup,
+    /// The knocks that the callee of an introduction lets in, from the ticket's secret.
+    CalleeKnock,
     /// The key that a decoy directory entry of an unknown name is derived from.
     Decoy,
     /// The OPAQUE credential identifier that stands in for that of an unknown name.
@@ -73,6 +75,7 @@ impl Label {
         match self {
             Self::Archive => b"hither/1 archive",
             Self::Backup => b"hither/1 backup",
+            Self::CalleeKnock => b"hither/1 callee knock",
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
             Self::Entry => b"hither/1 entry",

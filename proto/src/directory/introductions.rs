@@ -48,6 +48,12 @@ impl Introductions {
         asked.then(|| self.asked_by_us.remove(&attempt).map(|asked| asked.secret))?
     }
 
+    /// The ticket's secret, if `attempt` is one that we asked `whom` for and have not been answered.
+    pub(super) fn asked_for(&self, attempt: AttemptId, whom: &Name) -> Option<&Secret<32>> {
+        let asked = self.asked_by_us.get(&attempt).filter(|asked| asked.to == *whom)?;
+        Some(&asked.secret)
+    }
+
     /// Drops an attempt that we asked for; false if there is none.
     pub(super) fn forget(&mut self, attempt: AttemptId) -> bool {
         self.asked_by_us.remove(&attempt).is_some()

@@ -15,6 +15,7 @@
 mod introductions;
 mod open;
 mod proof;
+mod reach;
 mod session;
 mod tasks;
 #[cfg(test)]
@@ -23,13 +24,15 @@ mod tests;
 pub use session::{Input, Output, Session, Settings};
 pub use tasks::{Account, NewAccount, NewPassword, NewSession, Outcome, StoredNote, Task};
 
+use std::net::SocketAddr;
+
 use crate::{
     crypto::secret::Secret,
     identity::Entry,
     name::Name,
     note::NoteKind,
     ticket::AttemptId,
-    wire::server::{Door, SessionId},
+    wire::server::{Candidate, Door, SessionId},
 };
 
 /// What one person has said about another, as the server keeps it.
@@ -126,6 +129,17 @@ pub enum Signal {
         /// Which.
         session: SessionId,
     },
+    /// The sender is being asked about an introduction, and this is where it is.
+    Meet {
+        /// Which.
+        attempt: AttemptId,
+        /// Who is asked.
+        from: Name,
+        /// Where the server sees them.
+        candidates: Vec<Candidate>,
+        /// Whether their translator shows them to others elsewhere.
+        dependent: bool,
+    },
     /// A contact note has been stored for the addressee.
     Note {
         /// Its number.
@@ -153,6 +167,13 @@ pub enum Signal {
     Replaced {
         /// Its session. The same one means that the same device has come back.
         by: SessionId,
+    },
+    /// A datagram of this session's client has come to the second port.
+    Probed {
+        /// From where.
+        from: SocketAddr,
+        /// Whether from another socket than the connection.
+        fresh: bool,
     },
     /// The server shuts down.
     Drain,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     Account, Consent, Consents, Outcome, Revision, Signal, Task,
     introductions::Introductions,
+    reach::Reach,
     session::{Session, State, is_vault},
 };
 use crate::{
     crypto::{label::Label, secret::Secret, sign::SignPublic},
     identity::Entry,
-    limits::{CANDIDATES_MAX, CONTACTS_MAX, HANDSHAKE_BYTES_MAX, NOTE_BYTES_MAX},
+    limits::{CONTACTS_MAX, HANDSHAKE_BYTES_MAX, NOTE_BYTES_MAX, OWN_CANDIDATES_MAX},
     login::SessionKey,
     name::Name,
     note::NoteKind,
@@ -35,6 +36,8 @@ pub(super) struct Open {
     /// before it.
     pub(super) notes_until: Option<u64>,
     pub(super) introductions: Introductions,
+    /// What the client lets others be told of where it is, once it has said.
+    pub(super) reach: Option<Reach>,
     logout: Option<Secret<PROOF_BYTES>>,
     /// What the outcome of the task under way is for.
     doing: Option<Doing>,
@@ -76,6 +79,7 @@ impl Session {
                 let device = SignPublic(device);
                 (Doing::RevokeDevice { request }, Task::RevokeDevice { name, device })
             }
+            Request::Reach { hidden_from } => return self.reach(hidden_from),
             Request::Lookup { request, name } => (Doing::Lookup { request }, Task::Lookup { name }),
             Request::NoteTaken { note } => (Doing::TakeNote, Task::TakeNote { name, note }),
             Request::PutVault { request, vault } if is_vault(&vault) => {
@@ -250,7 +254,7 @@ impl Session {
         mut door: Door,
         first: Vec<u8>,
     ) {
-        if !self.well_formed(&mut door, &first) {
+        if !self.well_formed(&to, &mut door, &first) {
             return self.misbehaved();
         }
         let secret: Secret<32> = self.rng.secret();
@@ -267,23 +271,27 @@ impl Session {
     }
 
     fn answer(&mut self, attempt: AttemptId, mut door: Door, second: Vec<u8>) {
-        if !self.well_formed(&mut door, &second) {
-            return self.misbehaved();
-        }
         let State::Open(open) = &mut self.state else { return };
         let callee = open.entry.clone();
-        // An answer to nothing is one that came too late.
-        if let Some(caller) = open.introductions.answer(attempt) {
+        let caller = open.introductions.answer(attempt);
+        // An answer to nothing is one that came too late, but not a reason to say anything.
+        let to = caller.as_ref().unwrap_or(&callee.name);
+        if !self.well_formed(to, &mut door, &second) {
+            return self.misbehaved();
+        }
+        if let Some(caller) = caller {
             self.route(caller, Signal::Answer { attempt, callee, door, second });
         }
     }
 
-    /// Whether this may be handed on. The address that the server itself sees goes along, first: it is
-    /// the one that somebody outside can reach, if any is.
-    fn well_formed(&self, door: &mut Door, message: &[u8]) -> bool {
-        let fits = door.candidates.len() < CANDIDATES_MAX && message.len() <= HANDSHAKE_BYTES_MAX;
-        door.candidates.retain(|candidate| *candidate != self.observed);
-        door.candidates.insert(0, self.observed);
+    /// Whether this may be handed on. What the server itself sees goes along, first: it is what somebody
+    /// outside can reach, if anything is.
+    fn well_formed(&self, to: &Name, door: &mut Door, message: &[u8]) -> bool {
+        let fits =
+            door.candidates.len() <= OWN_CANDIDATES_MAX && message.len() <= HANDSHAKE_BYTES_MAX;
+        let seen = self.seen_by(to);
+        door.candidates.retain(|candidate| !seen.contains(candidate));
+        door.candidates.splice(0..0, seen);
         fits
     }
 
@@ -299,6 +307,7 @@ impl Session {
                 let from = caller.name.clone();
                 if open.accepts(&from) && open.introductions.be_asked(now, attempt, from.clone()) {
                     self.send(&Reply::Asked { attempt, caller, secret, door, first });
+                    self.meet(attempt, from);
                 } else {
                     let me = open.name.clone();
                     self.route(from, Signal::Decline { attempt, from: me });
@@ -316,6 +325,13 @@ impl Session {
                     self.refuse_and_close(Refusal::AuthFailed, None);
                 }
             }
+            Signal::Meet { attempt, from, candidates, dependent } => {
+                if let Some(secret) = open.introductions.asked_for(attempt, &from) {
+                    let secret = secret.duplicate();
+                    self.send(&Reply::Meet { attempt, secret, candidates, dependent });
+                }
+            }
+            Signal::Probed { from, fresh } => self.probed(from, fresh),
             Signal::Note { number, from, kind, sealed } => {
                 if open.notes_until.is_none_or(|until| until < number) {
                     self.send(&Reply::Note { note: number, from, kind, sealed });
@@ -384,6 +400,7 @@ impl Open {
             consents: account.consents.into_iter().collect(),
             notes_until: None,
             introductions: Introductions::default(),
+            reach: None,
             logout: None,
             doing: None,
         }

@@ -1,6 +1,6 @@
 //! One connection at the server, from its first frame to its end.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use super::{
     Account, NewAccount, NewSession, Outcome, Revision, Signal, StoredNote, Task, open::Open,
@@ -16,12 +16,13 @@ use crate::{
     limits::{GREETING_FRAME_BYTES_MAX, GREETING_TIMEOUT, SERVER_FRAME_BYTES_MAX, VAULT_BYTES_MAX},
     login::{Channel, SessionKey},
     name::Name,
+    reach::Trail,
     ticket::AttemptId,
     time::Time,
     vault,
     wire::{
         self,
-        server::{Candidate, Refusal, Reply, Request, SessionId, Sunset},
+        server::{Refusal, Reply, Request, SessionId, Sunset},
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub registration_open: bool,
     /// When clients of this version are too old, so that they are told ahead.
     pub sunset: Option<Sunset>,
+    /// The second port on which clients show themselves.
+    pub observer: Option<u16>,
 }
 
 /// Everything that can happen to a session.
@@ -50,6 +53,8 @@ pub enum Input<'a> {
         /// If not, another connection speaks for the account, and nobody is told that it has gone.
         was_ours: bool,
     },
+    /// The client's address is another from now on.
+    Moved(SocketAddr),
     /// The deadline has passed.
     Timeout,
     /// The connection is gone.
@@ -71,6 +76,8 @@ pub enum Output {
     },
     /// The connection is to be closed.
     Close,
+    /// Datagrams with this token on the second port are to come here, as [`Signal::Probed`].
+    Observe([u8; 16]),
     /// The task is to be performed; no other input until its outcome.
     Perform(Task),
     /// The signal is for whoever is bound to this name.
@@ -84,9 +91,9 @@ pub enum Output {
 /// One connection's state.
 #[derive(Debug)]
 pub struct Session {
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) channel: Channel,
-    pub(super) observed: Candidate,
+    pub(super) trail: Trail,
     pub(super) rng: Rng,
     pub(super) state: State,
     outputs: VecDeque<Output>,
@@ -134,12 +141,12 @@ impl Session {
         now: Time,
         settings: Settings,
         channel: Channel,
-        observed: std::net::SocketAddr,
+        observed: SocketAddr,
         rng: Rng,
     ) -> Self {
         let state = State::Greeting { deadline: now + GREETING_TIMEOUT };
-        let observed = Candidate(observed);
-        Self { settings, channel, observed, rng, state, outputs: VecDeque::new() }
+        let trail = Trail::new(observed);
+        Self { settings, channel, trail, rng, state, outputs: VecDeque::new() }
     }
 
     /// Takes in what has happened.
@@ -150,6 +157,7 @@ impl Session {
             Input::Signal(signal) => self.signal(now, *signal),
             Input::Unrouted(attempt) => self.unrouted(attempt),
             Input::Unbound { was_ours } => self.unbound(was_ours),
+            Input::Moved(to) => self.moved(to),
             Input::Timeout => self.timeout(now),
             Input::Closed => self.leave(None),
         }
@@ -445,6 +453,10 @@ impl Session {
 
     pub(super) fn send(&mut self, reply: &Reply) {
         self.outputs.push_back(Output::Send(wire::encode(reply)));
+    }
+
+    pub(super) fn observe(&mut self, token: [u8; 16]) {
+        self.outputs.push_back(Output::Observe(token));
     }
 
     pub(super) fn perform(&mut self, task: Task) {

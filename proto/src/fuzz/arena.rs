@@ -20,6 +20,7 @@ use crate::{
     message::Message,
     name::Name,
     node::{Change, Conn, Input, Node, Output, Remembered, Start},
+    reach::Policy,
     session::Session,
     ticket::{AttemptId, Party, Ticket},
     time::Time,
@@ -109,6 +110,7 @@ impl Arena {
             standing,
             verified: false,
             blocked: standing == Standing::Stranger,
+            policy: Policy::default(),
         };
         let contacts = vec![
             contact("bob", Standing::Accepted),
@@ -272,8 +274,8 @@ impl Arena {
                     link.open = false;
                 }
             }
-            Output::Dial { attempt, door } => {
-                assert!(door.candidates.len() <= CANDIDATES_MAX);
+            Output::Dial { attempt, dial } => {
+                assert!((1..=CANDIDATES_MAX).contains(&dial.addresses.len()));
                 self.connect(attempt);
             }
             Output::Event(_) => {}
@@ -281,6 +283,7 @@ impl Arena {
                 assert!(self.doors.insert(attempt), "a door is opened twice");
                 self.pending.push_back(Pending::DoorOpened(attempt));
             }
+            Output::Probe { .. } => {}
             Output::SendPeer { conn, frame } => self.bob_hears(conn, &frame),
             Output::SendServer(body) => {
                 assert!(body.len() <= SERVER_FRAME_BYTES_MAX);
@@ -370,7 +373,7 @@ impl Arena {
                 self.asked = request;
             }
             Request::Introduce { to, .. } => panic!("{to} is no friend"),
-            Request::Decline { .. } | Request::NoteTaken { .. } => {}
+            Request::Decline { .. } | Request::NoteTaken { .. } | Request::Reach { .. } => {}
             other => panic!("{other:?} is not the agent's to say"),
         }
     }
@@ -444,7 +447,11 @@ impl Arena {
 }
 
 pub(super) fn bobs_door() -> Door {
-    let candidates = vec![Candidate(address()); CANDIDATES_MAX];
+    let candidates = (0..CANDIDATES_MAX).map(|at| {
+        let host = u8::try_from(at).unwrap() + 2;
+        Candidate(SocketAddr::from(([192, 0, 2, host], 4_000)))
+    });
+    let candidates = candidates.collect();
     Door { certificate: BOBS_CERTIFICATE, knock: secret(0x6b), candidates }
 }
 

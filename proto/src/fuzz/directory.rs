@@ -57,6 +57,8 @@ struct Desk {
     channel: Channel,
     revision: u64,
     logged_in: bool,
+    /// Whether the client has said what may be told of where it is.
+    reached: bool,
     closed: bool,
     /// How often the client has asked for an introduction of this number, and has not been answered.
     asked: BTreeMap<AttemptId, usize>,
@@ -67,7 +69,7 @@ struct Desk {
 impl Desk {
     fn new(registration_open: bool) -> Self {
         let channel = Channel { exporter: [0xee; 32], pin: ServerPin::of_hash(&[0x5e; 32]) };
-        let settings = Settings { registration_open, sunset: None };
+        let settings = Settings { registration_open, sunset: None, observer: Some(4_434) };
         let session = Session::new(Time::ZERO, settings, channel.clone(), address(1), rng(50));
         Self {
             now: Time::ZERO,
@@ -75,6 +77,7 @@ impl Desk {
             channel,
             revision: 1,
             logged_in: false,
+            reached: false,
             closed: false,
             asked: BTreeMap::new(),
             under_way: BTreeSet::new(),
@@ -131,6 +134,7 @@ impl Desk {
             assert!(!self.closed, "something happens after the end");
             match output {
                 Output::Bind { name, .. } => assert_eq!(name, me()),
+                Output::Observe(_) => {}
                 Output::Close => self.closed = true,
                 Output::Perform(next) => {
                     assert!(task.replace(next).is_none(), "two tasks at once");
@@ -172,8 +176,10 @@ impl Desk {
             | Reply::LogoutChallenge { .. }
             | Reply::LoggedOut
             | Reply::Entry { .. }
+            | Reply::Meet { .. }
             | Reply::Done { .. }
             | Reply::Note { .. } => assert!(self.logged_in),
+            Reply::Observed { .. } => self.reached = true,
             Reply::Goodbye { .. } => {}
         }
     }
@@ -188,15 +194,22 @@ impl Desk {
         match signal {
             Signal::Ask { attempt, caller, door, .. } => {
                 assert_ne!(*to, stranger(), "a stranger is called");
-                assert_eq!((&caller.name, door.candidates[0]), (&me(), Candidate(address(1))));
+                assert_eq!(caller.name, me());
+                self.shows_what_it_sees(door);
                 assert!(door.candidates.len() <= CANDIDATES_MAX);
                 self.under_way.insert(*attempt);
                 assert!(self.under_way.len() <= INTRODUCTIONS_MAX);
             }
             Signal::Answer { callee, door, .. } => {
                 assert_ne!(*to, stranger(), "a stranger is answered");
-                assert_eq!((&callee.name, door.candidates[0]), (&me(), Candidate(address(1))));
+                assert_eq!(callee.name, me());
+                self.shows_what_it_sees(door);
                 assert!(door.candidates.len() <= CANDIDATES_MAX);
+            }
+            Signal::Meet { from, candidates, .. } => {
+                assert!(self.reached, "a client is shown that has not agreed");
+                assert_eq!((from, &candidates[..]), (&me(), &[Candidate(address(1))][..]));
+                assert_ne!(*to, stranger(), "a stranger is met");
             }
             Signal::Online { from, .. } | Signal::Offline { from } => {
                 assert_eq!(*from, me());
@@ -207,8 +220,15 @@ impl Desk {
             | Signal::Note { from, .. } => assert_eq!(*from, me()),
             Signal::Ended { session } => assert_eq!((to, *session), (&me(), SESSION)),
             Signal::Deleted => panic!("nothing was proven"),
-            Signal::Replaced { .. } | Signal::Drain => panic!("not a session's to say"),
+            Signal::Replaced { .. } | Signal::Drain | Signal::Probed { .. } => {
+                panic!("not a session's to say")
+            }
         }
+    }
+
+    /// What the server sees goes first, unless the client may have reserved that.
+    fn shows_what_it_sees(&self, door: &Door) {
+        assert!(self.reached || door.candidates[0] == Candidate(address(1)));
     }
 
     /// An outcome that the task may have.

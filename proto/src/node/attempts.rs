@@ -5,7 +5,8 @@
 //! caller                      server                      callee
 //! OpenDoor, DoorOpened
 //! Introduce(door, first) -->        --> Asked(door, first)
-//!                                                         OpenDoor, DoorOpened, Dial
+//!                        <-- Meet
+//! Dial                                                    OpenDoor, DoorOpened, Dial
 //!             Introduced(door, second) <-- Answer(door, second)
 //! Dial
 //! ... connections of either direction ...
@@ -21,12 +22,13 @@ use crate::{
     identity::{Entry, PublicIdentity},
     knock::KnockKey,
     limits::{
-        ATTEMPT_TIMEOUT, CANDIDATES_MAX, INTRODUCTIONS_MAX, PRESENCE_GRACE, RETRY_PAUSE_MAX,
-        RETRY_PAUSE_MIN,
+        ATTEMPT_TIMEOUT, INTRODUCTIONS_MAX, OWN_CANDIDATES_MAX, PATH_PATIENCE, PRESENCE_GRACE,
+        RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
     },
     name::Name,
+    reach::Policy,
     session::Session,
-    ticket::{AttemptId, Party, Ticket},
+    ticket::{AttemptId, Party, Ticket, callee_knock},
     time::Time,
     wire::{
         peer::Content,
@@ -40,6 +42,14 @@ pub(super) struct Attempt {
     pub(super) name: Name,
     pub(super) expires: Time,
     state: State,
+    /// When whoever waits is told that it takes long, if they have not been.
+    warns: Option<Time>,
+    /// Whether the other end's translator shows it to us elsewhere than to the server.
+    pub(super) dependent: bool,
+    /// This machine's own addresses.
+    pub(super) own: Vec<SocketAddr>,
+    /// Where the other end is being dialled already.
+    pub(super) dialled: Vec<SocketAddr>,
     /// Connections that came before the handshake was done; for the caller, who speaks first.
     links: Vec<Link>,
     /// Sessions that the caller may choose to speak on; for the callee, who waits.
@@ -79,10 +89,12 @@ impl Node {
     pub(super) fn wants_path(&self, name: &Name) -> bool {
         self.server_up
             && (self.changed.contains_key(name)
+                || self.missed.contains(name)
                 || self.outboxes.get(name).is_some_and(|outbox| !outbox.is_empty()))
             && self.present.contains_key(name)
             && !self.has_sound_path(name)
             && self.is_friend(name)
+            && self.policy(name) != Policy::Never
             && !self.attempts.values().any(|attempt| attempt.name == *name)
             && self.attempts.len() < INTRODUCTIONS_MAX
     }
@@ -94,7 +106,8 @@ impl Node {
     }
 
     pub(super) fn seek_paths(&mut self, now: Time) {
-        let names: Vec<_> = self.outboxes.keys().chain(self.changed.keys()).cloned().collect();
+        let wanted = self.outboxes.keys().chain(self.changed.keys()).chain(&self.missed);
+        let names: Vec<_> = wanted.cloned().collect();
         for name in names {
             self.seek_path(now, &name);
         }
@@ -108,6 +121,7 @@ impl Node {
         }
         let id = AttemptId(self.rng.bytes());
         let knock: Secret<32> = self.rng.secret();
+        self.show_next_port();
         self.open_door(id, &knock);
         self.attempts.insert(id, Attempt::new(now, name, State::CallerOpening { knock }));
         if let Some(outbox) = self.outboxes.get_mut(name) {
@@ -120,19 +134,23 @@ impl Node {
         now: Time,
         id: AttemptId,
         certificate: [u8; 32],
-        mut candidates: Vec<Candidate>,
+        candidates: Vec<Candidate>,
     ) {
-        // One place is the server's, for the address that it sees.
-        candidates.truncate(CANDIDATES_MAX - 1);
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
+        attempt.own = candidates.into_iter().map(|candidate| candidate.0).collect();
+        let offered = self.policy(&attempt.name).offered(&attempt.own, OWN_CANDIDATES_MAX);
+        let candidates = offered.into_iter().map(Candidate).collect();
+        let mut theirs = None;
         let next = match attempt.state {
             State::CallerOpening { knock } => {
                 let door = Door { certificate, knock, candidates };
                 self.introduce(id, &attempt.name, door)
             }
-            State::CalleeOpening { knock, heard, secret, door: theirs } => {
+            State::CalleeOpening { knock, heard, secret, door } => {
                 let mine = Door { certificate, knock, candidates };
-                self.agree(id, &attempt.name, *heard, &secret, theirs, mine)
+                let agreed = self.agree(id, &attempt.name, *heard, &secret, &door, mine);
+                theirs = Some(door);
+                agreed
             }
             other => Some(other),
         };
@@ -140,6 +158,9 @@ impl Node {
             Some(state) => {
                 attempt.state = state;
                 self.attempts.insert(id, attempt);
+                if let Some(theirs) = theirs {
+                    self.dial_door(now, id, theirs);
+                }
             }
             None => self.attempt_failed(now, id, attempt.name, NoPath::HandshakeFailed),
         }
@@ -178,7 +199,8 @@ impl Node {
             return self.tell_server(&Request::Decline { attempt: id });
         };
         self.abort_attempts(|attempt| attempt.name == name);
-        let knock: Secret<32> = self.rng.secret();
+        let knock = callee_knock(id, &secret);
+        self.show_next_port();
         self.open_door(id, &knock);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
         self.attempts.insert(id, Attempt::new(now, &name, state));
@@ -225,7 +247,7 @@ impl Node {
         let certificate = door.certificate;
         attempt.state = State::Agreed { agreed, caller: true, certificate };
         self.attempts.insert(id, attempt);
-        self.dial(id, door);
+        self.dial_door(now, id, door);
         for link in early {
             self.peer_connected(now, id, link);
         }
@@ -292,8 +314,34 @@ impl Node {
             .map(|(id, attempt)| (*id, attempt.name.clone()))
             .collect();
         for (id, name) in late {
-            self.attempts.remove(&id);
-            self.attempt_failed(now, id, name, NoPath::Timeout);
+            let why = self.why_no_path(id);
+            let told = self.attempts.remove(&id).is_some_and(|attempt| attempt.warns.is_none());
+            if told {
+                self.close_door(id, None);
+                self.pause(now, &name);
+            } else {
+                self.attempt_failed(now, id, name, why);
+            }
+        }
+        let long = |attempt: &Attempt| attempt.warns.is_some_and(|warns| warns <= now);
+        let long = self.attempts.iter().filter(|(_, attempt)| long(attempt));
+        let long: Vec<_> = long.map(|(id, attempt)| (*id, attempt.name.clone())).collect();
+        for (id, name) in long {
+            self.attempts.entry(id).and_modify(|attempt| attempt.warns = None);
+            let why = self.why_no_path(id);
+            self.failures.insert(name.clone(), why);
+            self.hold(name, Hold::NoPath(why));
+        }
+    }
+
+    /// What stands in the way of an attempt that has come to nothing yet.
+    fn why_no_path(&self, id: AttemptId) -> NoPath {
+        let mine = self.seen.as_ref().is_some_and(|seen| seen.mapping().is_dependent());
+        let theirs = self.attempts.get(&id).is_some_and(|attempt| attempt.dependent);
+        match (mine, theirs) {
+            (true, true) => NoPath::BothDependent,
+            (true, false) | (false, true) => NoPath::Dependent,
+            (false, false) => NoPath::Timeout,
         }
     }
 
@@ -327,14 +375,14 @@ impl Node {
         Some(State::Asking { handshake: Box::new(handshake), certificate })
     }
 
-    /// Makes the callee's answer, and starts dialling.
+    /// Makes the callee's answer.
     fn agree(
         &mut self,
         id: AttemptId,
         name: &Name,
         heard: Heard,
         secret: &Secret<32>,
-        theirs: Door,
+        theirs: &Door,
         mine: Door,
     ) -> Option<State> {
         let identity = self.contacts.get(name)?.identity?;
@@ -350,7 +398,6 @@ impl Node {
         let (agreed, second) = heard.answer(&mut self.rng, &psk).ok()?;
         let certificate = theirs.certificate;
         self.tell_server(&Request::Answer { attempt: id, door: mine, second });
-        self.dial(id, theirs);
         Some(State::Agreed { agreed, caller: false, certificate })
     }
 
@@ -358,7 +405,8 @@ impl Node {
     /// is another than the pinned one.
     fn pinned(&mut self, name: &Name, entry: &Entry) -> Result<PublicIdentity, bool> {
         let contact = self.contacts.get(name).ok_or(false)?;
-        let pinned = contact.identity.filter(|_| self.is_friend(name)).ok_or(false)?;
+        let wanted = self.is_friend(name) && contact.policy != Policy::Never;
+        let pinned = contact.identity.filter(|_| wanted).ok_or(false)?;
         if entry.verified(name) != Some(pinned) {
             return Err(true);
         }
@@ -383,6 +431,7 @@ impl Node {
     fn attempt_failed(&mut self, now: Time, id: AttemptId, name: Name, why: NoPath) {
         self.close_door(id, None);
         self.pause(now, &name);
+        self.failures.insert(name.clone(), why);
         self.hold(name, Hold::NoPath(why));
     }
 
@@ -402,12 +451,6 @@ impl Node {
         }
     }
 
-    fn dial(&mut self, attempt: AttemptId, mut door: Door) {
-        // A server must not be able to have us knock all over the network.
-        door.candidates.truncate(CANDIDATES_MAX);
-        self.outputs.push_back(Output::Dial { attempt, door });
-    }
-
     fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
         let knock = KnockKey(knock.duplicate());
         self.outputs.push_back(Output::OpenDoor { attempt, knock });
@@ -419,6 +462,11 @@ impl Node {
 }
 
 impl Attempt {
+    /// When it has to be looked after.
+    pub(super) fn deadline(&self) -> Time {
+        self.warns.map_or(self.expires, |warns| warns.min(self.expires))
+    }
+
     /// Whether we ask, and have heard nothing.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.state, State::CallerOpening { .. } | State::Asking { .. })
@@ -434,6 +482,10 @@ impl Attempt {
             name: name.clone(),
             expires: now + ATTEMPT_TIMEOUT,
             state,
+            warns: Some(now + PATH_PATIENCE),
+            dependent: false,
+            own: Vec::new(),
+            dialled: Vec::new(),
             links: Vec::new(),
             sessions: BTreeMap::new(),
         }

@@ -1,15 +1,33 @@
 //! People: asking, accepting, refusing, and keeping the vault in step.
 
-use super::{Change, Event, Node, Output, Refused, RequestId};
+use std::net::SocketAddr;
+
+use super::{Change, Conn, Event, Node, Output, Refused, RequestId};
 use crate::{
     identity::{Entry, PublicIdentity},
     limits::{CONTACTS_MAX, PENDING_NOTES_MAX, REQUESTS_MAX},
     name::Name,
     note::{self, NoteKind},
+    reach::Policy,
     time::Time,
     vault::{Contact, Standing, Vault},
     wire::server::{Request as ServerRequest, Withdrawal},
 };
+
+/// How somebody is doing, for a list.
+#[derive(Clone, Debug)]
+pub struct ContactView<'a> {
+    /// What is remembered.
+    pub contact: &'a Contact,
+    /// Whether they are there: the server says so, or there is a path.
+    pub online: bool,
+    /// Whether their identity was last seen to be another than the pinned one.
+    pub changed: bool,
+    /// Where they are, if there is a path.
+    pub path: Option<(Conn, SocketAddr)>,
+    /// Since when there is.
+    pub since: Option<Time>,
+}
 
 /// What a request to the server is for.
 #[derive(Debug)]
@@ -175,6 +193,7 @@ impl Node {
         }
         let standing = known.as_ref().map(|contact| contact.standing);
         let verified = known.as_ref().is_some_and(|contact| contact.verified);
+        let policy = known.as_ref().map(|contact| contact.policy).unwrap_or_default();
         let pinned = known.and_then(|contact| contact.identity);
         match (standing, kind) {
             (Some(Standing::Requested | Standing::Accepted), _) if pinned != Some(identity) => {
@@ -203,6 +222,7 @@ impl Node {
                     // The same note comes again until the server knows that it is here.
                     verified,
                     blocked: false,
+                    policy,
                 });
                 self.event(Event::ContactRequested(from.clone()));
             }
@@ -264,6 +284,7 @@ impl Node {
         let known = self.contacts.get(&name);
         let verified = known.is_some_and(|contact| contact.verified);
         let same = known.is_some_and(|contact| contact.identity == Some(identity));
+        let policy = known.map(|contact| contact.policy).unwrap_or_default();
         // What has happened while the entry was awaited.
         match known.map(|contact| (contact.blocked, contact.standing)) {
             Some((true, _)) => return self.answer(for_request, Err(Refused::Blocked)),
@@ -282,6 +303,7 @@ impl Node {
             standing: Standing::Requested,
             verified,
             blocked: false,
+            policy,
         });
         let ask = Request::Ask { for_request, name: name.clone() };
         if let Err(refused) = self.send_note(ask, &name, NoteKind::Request) {
@@ -329,6 +351,7 @@ impl Node {
                 standing: Standing::Stranger,
                 verified: false,
                 blocked: true,
+                policy: Policy::default(),
             }),
             (Withdrawal::Unblock, Some(contact)) if contact.standing != Standing::Stranger => {
                 self.remember(Contact { blocked: false, ..contact.clone() });
@@ -358,6 +381,8 @@ impl Node {
     /// Ends paths and attempts with somebody who is being blocked or removed.
     fn part_with(&mut self, now: Time, name: &Name) {
         self.present.remove(name);
+        self.missed.remove(name);
+        self.failures.remove(name);
         self.changed.remove(name);
         self.abort_attempts(|attempt| attempt.name == *name);
         self.close_path(now, name);

@@ -4,15 +4,17 @@
 
 mod attempts;
 mod contacts;
+mod dials;
 mod outbox;
 mod peers;
+mod reach;
 mod restore;
 mod server;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
@@ -23,15 +25,21 @@ use crate::{
     knock::KnockKey,
     message::Message,
     name::Name,
+    reach::{Policy, Probe},
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
-    wire::server::{Candidate, Door},
+    wire::server::Candidate,
 };
 use attempts::Attempt;
+pub use contacts::ContactView;
 use contacts::Request;
+pub use dials::Dial;
+use dials::Dials;
 use outbox::Outbox;
 use peers::Peer;
+use reach::Seen;
+pub use reach::{Hold, NoPath};
 pub use restore::{Remembered, restore};
 
 /// A direct connection to a peer, numbered by the driver and never reused.
@@ -54,6 +62,8 @@ pub enum Input<'a> {
         /// Where it can be found, as far as this machine knows.
         candidates: Vec<Candidate>,
     },
+    /// The network of this machine is another, or may have forgotten this machine while it slept.
+    NetworkChanged,
     /// A direct connection of an attempt is closed, for whatever reason.
     PeerClosed(Conn),
     /// A direct connection of an attempt stands.
@@ -69,6 +79,8 @@ pub enum Input<'a> {
         /// The other end's address.
         remote: SocketAddr,
     },
+    /// Packets have gone out on a direct connection for a while, and none has come back.
+    PeerSilent(Conn),
     /// The peer has sent a frame.
     PeerFrame {
         /// On which connection.
@@ -100,12 +112,12 @@ pub enum Output {
     },
     /// Close a direct connection.
     ClosePeer(Conn),
-    /// Dial every candidate of the other end's door, and again, until the door is closed.
+    /// Dial the other end's door, as often as [`crate::limits::REDIALS`] says, until the door is closed.
     Dial {
         /// Which attempt.
         attempt: AttemptId,
         /// The other end's door.
-        door: Door,
+        dial: Dial,
     },
     /// Something that a person or a program may wait for.
     Event(Event),
@@ -115,6 +127,14 @@ pub enum Output {
         attempt: AttemptId,
         /// The key of the knocks.
         knock: KnockKey,
+    },
+    /// Send this datagram to the server at this port: if `fresh`, from a socket of its own, else from the one
+    /// that everything else leaves from. It may be lost, so more than once.
+    Probe {
+        /// The port.
+        port: u16,
+        /// The datagram.
+        probe: Probe,
     },
     /// Send a frame to a peer.
     SendPeer {
@@ -212,26 +232,6 @@ pub enum Event {
     Typing(Name, bool),
 }
 
-/// Why messages go on waiting.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hold {
-    /// The contact is not there, says the server.
-    Offline,
-    /// The contact is there, and no direct path was found.
-    NoPath(NoPath),
-    /// There is no connection to the server, who would introduce us.
-    ServerGone,
-}
-
-/// Why no direct path was found.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NoPath {
-    /// The contact's agent said where it can be found, and nothing answered there.
-    Timeout,
-    /// A path was found, and what answered there did not prove to be the contact.
-    HandshakeFailed,
-}
-
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refused {
@@ -267,19 +267,6 @@ pub enum Refused {
     ServerLies,
 }
 
-/// How somebody is doing, for a list.
-#[derive(Clone, Debug)]
-pub struct ContactView<'a> {
-    /// What is remembered.
-    pub contact: &'a Contact,
-    /// Whether they are there: the server says so, or there is a path.
-    pub online: bool,
-    /// Whether their identity was last seen to be another than the pinned one.
-    pub changed: bool,
-    /// Where they are, if there is a path.
-    pub path: Option<(Conn, SocketAddr)>,
-}
-
 /// One person's agent.
 #[derive(Debug)]
 pub struct Node {
@@ -302,9 +289,16 @@ pub struct Node {
     requests: BTreeMap<u32, Request>,
     next_request: u32,
     attempts: BTreeMap<AttemptId, Attempt>,
+    dials: Dials,
     retries: BTreeMap<Name, attempts::Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
+    /// Whom there was a path to that may not stand any more.
+    missed: BTreeSet<Name>,
+    /// Why the last attempt at reaching somebody came to nothing.
+    failures: BTreeMap<Name, NoPath>,
+    /// Where the server sees this client.
+    seen: Option<Seen>,
     outputs: VecDeque<Output>,
 }
 
@@ -358,9 +352,13 @@ impl Node {
             requests: BTreeMap::new(),
             next_request: 0,
             attempts: BTreeMap::new(),
+            dials: Dials::default(),
             retries: BTreeMap::new(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            seen: None,
             outputs: VecDeque::new(),
         }
     }
@@ -371,11 +369,13 @@ impl Node {
             Input::DoorOpened { attempt, certificate, candidates } => {
                 self.door_opened(now, attempt, certificate, candidates);
             }
+            Input::NetworkChanged => self.network_changed(now),
             Input::PeerClosed(conn) => self.peer_closed(now, conn),
             Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
                 let link = attempts::Link { conn, exporter, certificate, remote };
                 self.peer_connected(now, attempt, link);
             }
+            Input::PeerSilent(conn) => self.peer_silent(now, conn),
             Input::PeerFrame { conn, frame } => self.peer_frame(now, conn, frame),
             Input::ServerDown => self.server_down(),
             Input::ServerFrame(body) => self.server_frame(now, body),
@@ -395,7 +395,7 @@ impl Node {
 
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        let attempts = self.attempts.values().map(|attempt| attempt.expires);
+        let attempts = self.attempts.values().map(Attempt::deadline);
         let due = |name: &Name| self.wants_path(name);
         let retries = self.retries.iter().filter(|(name, _)| due(name));
         let sessions = self.peers.values().map(Peer::deadline);
@@ -431,6 +431,7 @@ impl Node {
     pub fn waiting_for(&self, name: &Name) -> Option<Hold> {
         match () {
             () if self.paths.contains_key(name) => None,
+            () if self.policy(name) == Policy::Never => Some(Hold::NoPath(NoPath::Policy)),
             () if !self.server_up => Some(Hold::ServerGone),
             () if self.present.contains_key(name) || self.grace.is_some() => None,
             () => Some(Hold::Offline),
@@ -465,12 +466,14 @@ impl Node {
 
     fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
         let conn = self.paths.get(&contact.name).copied();
-        let remote = conn.and_then(|conn| self.peers.get(&conn)).map(|peer| peer.remote);
+        let peer = conn.and_then(|conn| self.peers.get(&conn));
+        let (remote, since) = (peer.map(|peer| peer.remote), peer.map(|peer| peer.since));
         ContactView {
             contact,
             online: conn.is_some() || self.present.contains_key(&contact.name),
             changed: self.changed.contains_key(&contact.name),
             path: conn.zip(remote),
+            since,
         }
     }
 

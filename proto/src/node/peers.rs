@@ -8,6 +8,7 @@ use crate::{
     limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
     message::{Body, Message},
     name::Name,
+    reach::Policy,
     session::{Session, SessionError},
     ticket::AttemptId,
     time::{Time, UnixTime},
@@ -22,6 +23,8 @@ pub(super) struct Peer {
     pub(super) attempt: AttemptId,
     pub(super) remote: SocketAddr,
     pub(super) session: Session,
+    /// When it began.
+    pub(super) since: Time,
     /// When the session ends, however well it goes.
     pub(super) expires: Time,
     /// Whether a frame of theirs has opened, which proves that they are on the other end of this very
@@ -44,7 +47,8 @@ impl Peer {
     ) -> Self {
         let expires = now + SESSION_LIFETIME;
         let owed = Vec::new();
-        Self { name, attempt, remote, session, expires, proven: false, doubted: false, owed }
+        let since = now;
+        Self { name, attempt, remote, session, since, expires, proven: false, doubted: false, owed }
     }
 
     /// What a frame says; `None` if a newer version says something that need not be known. A frame that
@@ -128,6 +132,8 @@ impl Node {
         if self.paths.contains_key(to) {
             self.flush(now, to);
             self.seek_path(now, to);
+        } else if self.policy(to) == Policy::Never {
+            self.event(Event::Held(to.clone(), Hold::NoPath(NoPath::Policy)));
         } else if !self.server_up {
             self.event(Event::Held(to.clone(), Hold::ServerGone));
         } else if !self.present.contains_key(to) {
@@ -172,6 +178,8 @@ impl Node {
         self.close_path(now, &name);
         self.peers.insert(conn, peer);
         self.paths.insert(name.clone(), conn);
+        self.missed.remove(&name);
+        self.failures.remove(&name);
         self.say(now, conn, &Content::Hello);
         self.event(Event::PathUp(name.clone(), remote));
         self.flush(now, &name);

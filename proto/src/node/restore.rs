@@ -48,7 +48,7 @@ pub fn restore(here: Option<Remembered>, counter: u64, vault: Vault) -> Remember
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{crypto::secret::Secret, vault::Standing};
+    use crate::{crypto::secret::Secret, reach::Policy, vault::Standing};
 
     fn contact(name: &str, standing: Standing) -> Contact {
         Contact {
@@ -57,6 +57,7 @@ mod tests {
             standing,
             verified: false,
             blocked: false,
+            policy: Policy::default(),
         }
     }
 

@@ -14,8 +14,11 @@ use crate::{
 impl Node {
     pub(super) fn server_up(&mut self, now: Time) {
         self.server_up = true;
+        self.seen = None;
         self.grace = Some(now + PRESENCE_GRACE);
         self.retries.clear();
+        // Before any introduction: whoever is not to be told must not be told by the first.
+        self.tell_reach();
         self.put_vault();
         self.seek_paths(now);
     }
@@ -23,6 +26,7 @@ impl Node {
     pub(super) fn server_down(&mut self) {
         self.server_up = false;
         self.grace = None;
+        self.seen = None;
         self.fail_requests();
         for name in std::mem::take(&mut self.present).into_keys() {
             if !self.paths.contains_key(&name) {
@@ -58,6 +62,12 @@ impl Node {
             }
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 self.introduced(now, attempt, &callee, &secret, door, &second);
+            }
+            Reply::Meet { attempt, secret, candidates, dependent } => {
+                self.met(now, attempt, &secret, candidates, dependent);
+            }
+            Reply::Observed { at, again, step, observer } => {
+                self.observed(now, at.0, again.map(|again| again.0), step, observer);
             }
             Reply::Unavailable { attempt } | Reply::Voided { attempt } => {
                 if let Some(name) = self.drop_attempt(attempt) {
@@ -105,6 +115,7 @@ impl Node {
             self.seek_path(now, &name);
         } else {
             let known = self.present.remove(&name).is_some();
+            self.missed.remove(&name);
             // Whoever has gone has taken their tickets along.
             for held in self.abort_attempts(|attempt| attempt.name == name) {
                 self.hold(held, Hold::Offline);

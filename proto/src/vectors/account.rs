@@ -15,6 +15,7 @@ use crate::{
     identity::{Entry, PublicIdentity, safety_number},
     login::Channel,
     note::{self, NoteKind},
+    reach::Policy,
     vault::{Contact, Standing, Vault, VaultKey},
     wire,
 };
@@ -164,6 +165,7 @@ fn vaults_are_what_they_were() {
         identity,
         standing,
         blocked,
+        policy: Policy::default(),
     };
     let vault = Vault {
         seed: identity.seed().duplicate(),

@@ -263,6 +263,14 @@ pub enum Request {
         #[n(0)]
         request: u32,
     },
+    /// What the server may tell of where this client is. Answered by [`Reply::Observed`], so it is a sign of
+    /// life as well.
+    #[n(21)]
+    Reach {
+        /// Who is not told what the server sees.
+        #[n(0)]
+        hidden_from: Vec<Name>,
+    },
 }
 
 /// A frame from the server.
@@ -450,6 +458,51 @@ pub enum Reply {
         #[n(1)]
         devices: Vec<Device>,
     },
+    /// The callee is being asked at this moment, and this is where the server sees it: both ends can dial at
+    /// once.
+    #[n(17)]
+    Meet {
+        /// The caller's own.
+        #[n(0)]
+        attempt: AttemptId,
+        /// The ticket's secret.
+        #[n(1)]
+        secret: Secret<32>,
+        /// Where to try.
+        #[n(2)]
+        candidates: Vec<Candidate>,
+        /// Whether the callee's translator shows it to each of its peers at another address.
+        #[n(3)]
+        dependent: bool,
+    },
+    /// Where the server sees this client.
+    #[n(18)]
+    Observed {
+        /// On this connection.
+        #[n(0)]
+        at: Candidate,
+        /// On the second port, from the same socket.
+        #[n(1)]
+        again: Option<Candidate>,
+        /// From each port of the client's translator to the next, if that is regular.
+        #[n(2)]
+        step: Option<i32>,
+        /// The second port.
+        #[n(3)]
+        observer: Option<Observer>,
+    },
+}
+
+/// Where a client may show itself a second time.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(array)]
+pub struct Observer {
+    /// The port, at the server's address.
+    #[n(0)]
+    pub port: u16,
+    /// By which the server knows the client there.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub token: [u8; 16],
 }
 
 #[cfg(test)]

@@ -164,8 +164,8 @@ impl World {
                 self.close_attempt(who, attempt, keep);
             }
             Output::ClosePeer(conn) => self.close(conn),
-            Output::Dial { attempt, door } => {
-                self.machine(who).dials.insert(attempt, door);
+            Output::Dial { attempt, dial } => {
+                self.machine(who).dials.entry(attempt).or_default().push(dial);
             }
             Output::Event(event) => {
                 let taken_over = event == Event::TakenOver;
@@ -193,6 +193,7 @@ impl World {
                     self.push(Channel::Up(link), Delivery::Frame(body));
                 }
             }
+            Output::Probe { .. } => {}
             Output::Store(_) => unreachable!("stores are committed"),
         }
     }
@@ -215,7 +216,10 @@ impl World {
                 let request = || Box::new(wire::decode(body).unwrap());
                 self.happened(|| Happened::SaidToServer { who: who(), request: request() });
             }
-            Output::CloseDoor { .. } | Output::OpenDoor { .. } | Output::Store(_) => {}
+            Output::CloseDoor { .. }
+            | Output::OpenDoor { .. }
+            | Output::Probe { .. }
+            | Output::Store(_) => {}
         }
     }
 

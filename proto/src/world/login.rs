@@ -75,7 +75,7 @@ impl World {
 
     pub(crate) fn try_register(&mut self, who: &str, invite: Option<&str>) -> Result<(), Refusal> {
         let (name, password) = (name(who), password(who));
-        let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 250], 9)));
+        let (link, binding) = self.dial_server(self.next_address());
         let (client, request) = ClientRegistration::start(&mut self.rng, &password).unwrap();
         let response = match self.ask(link, &Request::Register { name: name.clone(), request }) {
             Reply::Registration { response } => response,
@@ -348,11 +348,16 @@ impl World {
         Change { link, record, envelope }
     }
 
-    fn new_machine(&mut self, who: &str, name: &Name, keys: Keys) {
+    /// Where the next machine will be.
+    fn next_address(&self) -> SocketAddr {
         let host = u8::try_from(self.machines.len() + 1).unwrap();
+        SocketAddr::from(([192, 0, 2, host], 4_000))
+    }
+
+    fn new_machine(&mut self, who: &str, name: &Name, keys: Keys) {
         let machine = Machine {
             name: name.clone(),
-            address: SocketAddr::from(([192, 0, 2, host], 4_000)),
+            address: self.next_address(),
             node: None,
             keys,
             disk: Disk::default(),

@@ -11,9 +11,9 @@ use crate::{
     knock::KnockKey,
     login::SessionKey,
     name::Name,
-    node::{Event, Node},
+    node::{Dial, Event, Node},
     ticket::AttemptId,
-    wire::server::{Door, SessionId},
+    wire::server::SessionId,
 };
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Machine {
     /// Every frame to a peer.
     pub(crate) frames: Vec<Vec<u8>>,
     pub(crate) doors: BTreeMap<AttemptId, OpenDoor>,
-    pub(crate) dials: BTreeMap<AttemptId, Door>,
+    pub(crate) dials: BTreeMap<AttemptId, Vec<Dial>>,
     /// After how many more outputs the agent dies.
     pub(crate) crash_after: Option<usize>,
     /// And how.

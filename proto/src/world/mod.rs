@@ -112,7 +112,7 @@ impl World {
         Self {
             now: Time::ZERO,
             storage: Storage::new(Rng::from_seed(rng.secret())),
-            settings: Settings { registration_open: true, sunset: None },
+            settings: Settings { registration_open: true, sunset: None, observer: None },
             lie: None,
             man_in_the_middle: false,
             unheard: Vec::new(),
@@ -140,6 +140,7 @@ impl World {
         for who in people {
             world.register(who);
         }
+        world.run();
         world
     }
 

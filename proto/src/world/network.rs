@@ -7,7 +7,6 @@ use super::{Channel, Delivery, Happened, World};
 use crate::{
     directory::{self, Revision, Signal},
     identity::Entry,
-    knock::KnockKey,
     name::Name,
     node::Conn,
     ticket::AttemptId,
@@ -51,6 +50,7 @@ impl World {
                     assert!(session.poll().is_none(), "the server goes on after the end");
                     self.push(Channel::Down(link), Delivery::Closed);
                 }
+                directory::Output::Observe(_) => {}
                 directory::Output::Perform(task) => {
                     self.push(Channel::Storage(link), Delivery::Task(task));
                 }
@@ -114,21 +114,27 @@ impl World {
             return answered;
         }
         for (dialler, machine) in &self.machines {
-            for (attempt, door) in &machine.dials {
+            let dials = machine.dials.iter();
+            let dials =
+                dials.flat_map(|(attempt, dials)| dials.iter().map(move |dial| (attempt, dial)));
+            for (attempt, dial) in dials {
                 let dialled =
                     |end: &End| end.dialler && end.machine == *dialler && end.attempt == *attempt;
-                if self.ends.values().any(dialled) {
+                let listed = |answered: &Answered| {
+                    answered.dialler == *dialler && answered.attempt == *attempt
+                };
+                if self.ends.values().any(dialled) || answered.iter().any(listed) {
                     continue;
                 }
                 for (acceptor, other) in &self.machines {
                     let Some(open) = other.doors.get(attempt) else { continue };
-                    let found =
-                        door.candidates.iter().any(|candidate| candidate.0 == other.address);
+                    let found = dial.addresses.contains(&other.address);
                     if !found || acceptor == dialler || self.is_blocked(dialler, acceptor) {
                         continue;
                     }
-                    let knock = KnockKey(door.knock.duplicate()).knock(&mut self.rng);
-                    if open.knock.admits(&knock) && open.certificate == door.certificate {
+                    let knock = dial.knock.knock(&mut self.rng);
+                    let expected = dial.certificate.is_none_or(|hash| hash == open.certificate);
+                    if open.knock.admits(&knock) && expected {
                         let (dialler, acceptor) = (dialler.clone(), acceptor.clone());
                         answered.push(Answered { dialler, acceptor, attempt: *attempt });
                     }

@@ -46,6 +46,7 @@ const QUIC_FILES: &[&str] = &[
     "client/src/agent/net/frames.rs",
     "client/src/agent/net/peers.rs",
     "client/src/agent/net/server.rs",
+    "client/src/agent/net/silence.rs",
     "client/src/agent/net/tls.rs",
     "server/src/health.rs",
     "server/src/quic.rs",

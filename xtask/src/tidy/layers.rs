@@ -9,6 +9,7 @@ const MODULES: &str = "proto/src/";
 const LAYERS: &[(&str, &[&str])] = &[
     ("base32", &[]),
     ("limits", &[]),
+    ("reach", &[]),
     ("time", &[]),
     ("crypto", &[]),
     ("id", &["crypto", "time"]),
@@ -23,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wire", &["crypto", "id", "identity", "message", "name", "note", "ticket"]),
     ("note", &["crypto", "identity", "name", "noise", "wire"]),
     ("login", &["crypto", "identity", "name", "wire"]),
-    ("vault", &["crypto", "identity", "limits", "name", "wire"]),
+    ("vault", &["crypto", "identity", "limits", "name", "reach", "wire"]),
     ("handshake", &["crypto", "identity", "name", "noise", "ratchet", "session", "ticket"]),
     (
         "node",
@@ -37,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "message",
             "name",
             "note",
+            "reach",
             "session",
             "ticket",
             "time",
@@ -47,8 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "directory",
         &[
-            "crypto", "identity", "limits", "login", "name", "note", "ticket", "time", "vault",
-            "wire",
+            "crypto", "identity", "limits", "login", "name", "note", "reach", "ticket", "time",
+            "vault", "wire",
         ],
     ),
 ];

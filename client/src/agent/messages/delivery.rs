@@ -6,7 +6,7 @@ use hither_proto::{
     id::MessageId,
     message::Body,
     name::Name,
-    node::{Event, Hold, NoPath, Refused},
+    node::{Event, Hold, Refused},
 };
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -206,10 +206,7 @@ async fn outcome(
             }
             Event::IdentityChanged(name) if name == *to => return Outcome::Changed,
             Event::Held(name, hold) if name == *to => match hold {
-                Hold::NoPath(NoPath::Timeout) => return Outcome::NoPath(Reason::Timeout),
-                Hold::NoPath(NoPath::HandshakeFailed) => {
-                    return Outcome::NoPath(Reason::HandshakeFailed);
-                }
+                Hold::NoPath(why) => return Outcome::NoPath(Reason::from(why)),
                 Hold::Offline if !patient => return Outcome::Waiting("offline"),
                 // It is being connected to; if that takes long, there is no use in waiting.
                 Hold::ServerGone if !patient => {

@@ -3,11 +3,12 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
+use hither_proto::reach::Probe;
 use quinn::{
     ConnectionId, ConnectionIdGenerator as _, Endpoint, EndpointConfig, IdleTimeout, Runtime as _,
     ServerConfig, TokioRuntime, TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
@@ -22,6 +23,10 @@ use super::{
 
 /// What the kernel may hold for us. The default of 208 KiB loses packets in a burst, which costs a second.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// The pauses before each time that a probe is sent.
+const PROBES: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(150), Duration::from_millis(600)];
 
 /// How long a connection may be silent before it is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
@@ -47,6 +52,8 @@ pub(in crate::agent) enum EndpointError {
 pub(in crate::agent) struct Network {
     pub(super) endpoint: Endpoint,
     pub(super) door: Arc<Door>,
+    /// The same socket, for datagrams that are no QUIC. Nothing is received here.
+    plain: Arc<UdpSocket>,
 }
 
 impl Network {
@@ -54,7 +61,9 @@ impl Network {
     pub(in crate::agent) fn open(cid_key: u64) -> Result<Self, EndpointError> {
         let door = Arc::new(Door::new(cid_key));
         let runtime = Arc::new(TokioRuntime);
-        let socket = runtime.wrap_udp_socket(socket()?)?;
+        let socket = socket()?;
+        let plain = Arc::new(socket.try_clone()?);
+        let socket = runtime.wrap_udp_socket(socket)?;
         let mut config = EndpointConfig::default();
         let ids = move || SilentIds(HashedConnectionIdGenerator::from_key(cid_key));
         config.cid_generator(move || Box::new(ids()));
@@ -64,7 +73,26 @@ impl Network {
         let listening = peer_server(ThrowAway::generate()?.accept()?);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
-        Ok(Self { endpoint, door })
+        Ok(Self { endpoint, door, plain })
+    }
+
+    /// Shows this machine to `observer`, from the socket of everything else or from a fresh one. Datagrams get
+    /// lost, so it is said again.
+    pub(in crate::agent) fn probe(&self, observer: SocketAddr, probe: Probe) {
+        let fresh = || Ok::<_, io::Error>(Arc::new(socket()?));
+        let Ok(from) = (if probe.fresh { fresh() } else { Ok(self.plain.clone()) }) else { return };
+        let ipv6 = from.local_addr().is_ok_and(|address| address.is_ipv6());
+        let observer = match observer {
+            SocketAddr::V4(v4) if ipv6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            other => other,
+        };
+        tokio::spawn(async move {
+            for pause in PROBES {
+                tokio::time::sleep(pause).await;
+                // Lost now or on the way is the same.
+                let _ = from.send_to(&probe.encode(), observer);
+            }
+        });
     }
 
     /// Waits until every connection has been closed, and the other ends know.
@@ -101,18 +129,6 @@ pub(super) fn server_transport() -> TransportConfig {
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     transport
-}
-
-/// The address of this machine from which packets to `remote` leave, if there is a way at all.
-pub(super) fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    // Connecting a UDP socket sends nothing; the kernel only looks up the route.
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(remote).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// A first connection id that says nothing, for the server.

@@ -1,14 +1,18 @@
 //! The network as the agent sees it: one socket behind a door, a connection to the server, and direct
 //! connections to peers. Nothing outside this folder knows that it is QUIC.
 
+mod addresses;
 mod door;
 mod endpoint;
 mod frames;
 mod peers;
 mod proof;
 mod server;
+mod silence;
 mod tls;
+mod watch;
 
+pub(super) use addresses::own as own_addresses;
 pub(super) use endpoint::Network;
 pub(super) use peers::{Connected, Peers};
 pub(super) use server::{Carried, FromServer, Link, LoggedIn};

@@ -10,13 +10,10 @@ use std::{
 use hither_proto::{
     crypto::{derive::hash, label::PEER_EXPORTER, rng::Rng},
     knock::KnockKey,
-    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX},
-    node::Conn,
+    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX, REDIALS},
+    node::{self, Conn},
     ticket::AttemptId,
-    wire::{
-        self,
-        server::{Candidate, Door as TheirDoor},
-    },
+    wire::{self, server::Candidate},
 };
 use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
 use rustls::pki_types::CertificateDer;
@@ -27,24 +24,17 @@ use tokio::{
 };
 
 use super::{
+    addresses,
     door::{Opened, plain},
     endpoint::{self, Network},
-    frames,
+    frames, silence,
     tls::{NO_NAME, ThrowAway, TlsError},
+    watch,
 };
 use crate::agent::ToAgent;
 
-/// When a candidate is dialled again, counted from the first dial. A dial that arrives before the other
-/// end's address translator has opened is lost, and QUIC alone would wait a second.
-const REDIAL: [Duration; 7] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(1_500),
-    Duration::from_millis(4_000),
-];
+/// How long a peer may leave packets unanswered before another path is looked for beside this one.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How much of one peer's frames may wait for the agent.
 const INBOX_BYTES: usize = 1 << 20;
@@ -118,6 +108,7 @@ impl Peers {
     pub(in crate::agent) fn new(network: Network, to: mpsc::Sender<ToAgent>) -> Self {
         let answers = Answers::default();
         tokio::spawn(answer(network.clone(), answers.clone(), to.clone()));
+        tokio::spawn(watch::watch(to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
         Self { network, to, attempts, connections, answers, next: 0 }
     }
@@ -136,31 +127,26 @@ impl Peers {
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
-        let here = towards.map(plain).and_then(endpoint::local_address_towards);
-        let port = self.network.endpoint.local_addr().map(|address| address.port());
-        let candidate = here.zip(port.ok()).map(|(ip, port)| Candidate((ip, port).into()));
-        Ok((hash, candidate.into_iter().collect()))
+        let port = self.network.endpoint.local_addr().map_or(0, |address| address.port());
+        let own = addresses::own(towards).into_iter();
+        Ok((hash, own.map(|ip| Candidate((ip, port).into())).collect()))
     }
 
-    /// Dials every candidate of the other end's door, again and again, until the door is closed.
-    pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, theirs: TheirDoor, mut rng: Rng) {
+    /// Dials the other end's door, again and again, until the attempt's own door is closed.
+    pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, dial: node::Dial, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let Ok(tls) = open.certificate.dial(theirs.certificate) else { return };
+        let node::Dial { certificate, knock: key, addresses } = dial;
+        let Ok(tls) = open.certificate.dial(certificate) else { return };
         let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
-        let key = KnockKey(theirs.knock);
         let transport = Arc::new(endpoint::peer_transport());
-        for candidate in theirs.candidates {
-            for pause in REDIAL {
+        for address in addresses {
+            for pause in REDIALS {
                 let knock = key.knock(&mut rng);
                 let mut config = ClientConfig::new(tls.clone());
                 config.transport_config(transport.clone());
                 config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
-                let dial = Dial {
-                    network: self.network.clone(),
-                    to: self.to.clone(),
-                    attempt,
-                    address: candidate.0,
-                };
+                let dial =
+                    Dial { network: self.network.clone(), to: self.to.clone(), attempt, address };
                 open.dials.spawn(async move {
                     tokio::time::sleep(pause).await;
                     dial.run(config).await;
@@ -189,6 +175,7 @@ impl Peers {
         let connection = connected.connection.clone();
         tokio::spawn(write(connection.clone(), outbox));
         let opened = self.network.door.open(connection.remote_address());
+        tokio::spawn(listen(connection.clone(), conn, self.to.clone()));
         tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
         let carried = Carried { attempt: connected.attempt, connection, frames };
         self.connections.insert(conn, carried);
@@ -241,7 +228,7 @@ impl Peers {
 
 /// Answers whoever knocks at an armed door, and ignores everybody else.
 async fn answer(network: Network, answers: Answers, to: mpsc::Sender<ToAgent>) {
-    let Network { endpoint, door } = network;
+    let Network { endpoint, door, .. } = network;
     while let Some(incoming) = endpoint.accept().await {
         let attempt = door.attempt(&incoming.orig_dst_cid());
         let config = attempt.and_then(|attempt| {
@@ -273,7 +260,7 @@ struct Dial {
 
 impl Dial {
     async fn run(self, config: ClientConfig) {
-        let Network { endpoint, door } = self.network;
+        let Network { endpoint, door, .. } = self.network;
         let opened = door.open(self.address);
         let Ok(connecting) = endpoint.connect_with(config, self.address, NO_NAME) else {
             return;
@@ -321,6 +308,22 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
     };
     let _ = written.await;
     connection.close(0_u32.into(), b"");
+}
+
+/// Tells the agent whenever the other end falls silent.
+async fn listen(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>) {
+    let listening = async {
+        loop {
+            silence::begins(&connection, SILENCE).await;
+            // The agent has gone if it does not listen.
+            let _ = to.send(ToAgent::PeerSilent(conn)).await;
+            silence::ends(&connection).await;
+        }
+    };
+    tokio::select! {
+        () = listening => {}
+        _ = connection.closed() => {}
+    }
 }
 
 async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {

@@ -30,13 +30,17 @@ use zeroize::Zeroizing;
 use super::{
     door::Opened,
     endpoint::{self, Network},
-    frames, tls,
+    frames, silence, tls,
 };
 use crate::agent::{ToAgent, session_file::SavedSession};
 use crate::fault::Fault;
 
 /// How long a server may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the server may leave packets unanswered. Dialling it anew is quicker than to wait for a path that
+/// has gone.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long one address gets before the next one is tried beside it (RFC 8305).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -299,6 +303,13 @@ impl Link {
             }
             // A stream that has ended already needs no end.
             let _ = send.finish();
+        });
+        let listening = connection.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = silence::begins(&listening, SILENCE) => listening.close(0_u32.into(), b""),
+                _ = listening.closed() => {}
+            }
         });
         let reading = connection.clone();
         tokio::spawn(async move {

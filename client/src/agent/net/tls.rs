@@ -68,9 +68,10 @@ impl ThrowAway {
         Ok(config.try_into()?)
     }
 
-    /// How the door of the other end of an attempt is dialled.
-    pub(super) fn dial(&self, certificate: [u8; 32]) -> Result<QuicClientConfig, TlsError> {
-        let mut config = client(Rule::OnePeer(certificate))?
+    /// How the door of the other end of an attempt is dialled. Without a certificate to expect, the session
+    /// says later whether it was the right one.
+    pub(super) fn dial(&self, certificate: Option<[u8; 32]>) -> Result<QuicClientConfig, TlsError> {
+        let mut config = client(certificate.map_or(Rule::AnyPeer, Rule::OnePeer))?
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())?;
         finish(&mut config, PEER_ALPN);
         Ok(config.try_into()?)
@@ -124,7 +125,7 @@ fn finish(config: &mut rustls::ClientConfig, alpn: &[u8]) {
 /// Whose certificate passes.
 #[derive(Debug)]
 enum Rule {
-    /// Any peer's. The callee may dial before the server has told us its certificate.
+    /// Any peer's. Both ends may dial before the server has told the caller the callee's certificate.
     AnyPeer,
     /// The peer's with this hash and no other.
     OnePeer([u8; 32]),

@@ -66,6 +66,7 @@ fn every_request() -> Vec<Request> {
         Request::RevokeDevice { request: 1, device: [0; 32] },
         Request::Return { session: [0; 16], signature: [0; 64] },
         Request::DeleteAccount { request: 1 },
+        Request::Reach { hidden_from: vec![bob()] },
     ]
 }
 
@@ -109,7 +110,8 @@ fn may_come(expects: Expects, request: &Request) -> bool {
         | Request::RevokeDevice { .. }
         | Request::Introduce { .. }
         | Request::Answer { .. }
-        | Request::Decline { .. } => Expects::Requests,
+        | Request::Decline { .. }
+        | Request::Reach { .. } => Expects::Requests,
     };
     expects == when
 }
@@ -162,7 +164,7 @@ fn every_request_in_every_wrong_state_closes_that_connection_and_no_other() {
 #[test]
 fn requests_are_numbered_without_gaps() {
     let numbers = every_request().into_iter().map(|request| usize::from(wire::encode(&request)[1]));
-    assert_eq!(numbers.collect::<Vec<_>>(), (0..21).collect::<Vec<_>>());
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..22).collect::<Vec<_>>());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     message::Body,
     node::{Event, Hold, Refused},
     note::NoteKind,
+    reach::Policy,
     ticket::AttemptId,
     vault::{self, Contact, Standing},
     wire::server::{Door, Reply, Request, Withdrawal},
@@ -282,6 +283,7 @@ fn comparing_numbers_is_remembered_for_the_identity_it_was_done_for() {
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_sent() {
     let mut world = World::of(9, &["alice", "bob"]);
+    world.machine("alice").said.clear();
     let refused = [
         world.add("alice", "alice"),
         world.accept("alice", "bob"),
@@ -312,6 +314,7 @@ fn a_full_list_of_contacts_takes_nobody_new_and_still_fits_the_vault() {
             standing: Standing::Accepted,
             verified: true,
             blocked: false,
+            policy: Policy::default(),
         };
         world.machine("alice").disk.contacts.insert(contact.name.clone(), contact);
     }

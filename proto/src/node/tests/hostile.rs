@@ -103,7 +103,7 @@ fn stolen(seed: u8) -> (World, Stolen) {
     let mut world = World::of_friends(seed, &["alice", "bob", "eve"]);
     world.direct = false;
     world.lie = Some(Box::new(|who, reply| match reply {
-        Reply::Introduced { .. } if who == "alice" => Vec::new(),
+        Reply::Introduced { .. } | Reply::Meet { .. } if who == "alice" => Vec::new(),
         other => vec![other],
     }));
     world.write("alice", "bob", "for bob alone");

@@ -6,6 +6,7 @@ mod conversation;
 mod crash;
 mod hostile;
 mod lies;
+mod reach;
 mod talk;
 
 use super::Conn;

@@ -9,6 +9,7 @@ use hither_proto::{
         seal::seal_at_rest,
     },
     node::{Conversation, Remembered},
+    reach::Policy,
     vault::{Contact, Standing},
     wire,
 };
@@ -24,6 +25,7 @@ fn contact(called: &str) -> Contact {
         standing: Standing::Accepted,
         verified: false,
         blocked: false,
+        policy: Policy::default(),
     }
 }
 

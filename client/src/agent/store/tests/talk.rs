@@ -2,6 +2,7 @@
 
 use hither_proto::{
     node::{Conversation, Remembered},
+    reach::Policy,
     vault::{Contact, Standing},
 };
 
@@ -352,6 +353,7 @@ fn contacts_come_back_and_nothing_is_readable_without_the_key() {
         standing: Standing::Accepted,
         verified: true,
         blocked: false,
+        policy: Policy::default(),
     };
     let remembered = Remembered { contacts: vec![contact], vault_counter: 3, vault_dirty: true };
     store.replace(&remembered).unwrap();

@@ -1,0 +1,92 @@
+//! Where the server sees a client, and whom it tells.
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use super::{
+    Signal,
+    session::{Session, State},
+};
+use crate::{
+    limits::{CONTACTS_MAX, PREDICTED_MAX},
+    name::Name,
+    reach::Trail,
+    ticket::AttemptId,
+    wire::server::{Candidate, Observer, Reply},
+};
+
+/// What a client lets others be told.
+#[derive(Debug)]
+pub(super) struct Reach {
+    hidden_from: BTreeSet<Name>,
+    observer: Option<Observer>,
+}
+
+impl Session {
+    /// The client says who is not to be told where it is.
+    pub(super) fn reach(&mut self, hidden_from: Vec<Name>) {
+        if hidden_from.len() > CONTACTS_MAX {
+            return self.misbehaved();
+        }
+        let hidden_from = hidden_from.into_iter().collect();
+        let State::Open(open) = &mut self.state else { return };
+        match &mut open.reach {
+            Some(reach) => reach.hidden_from = hidden_from,
+            None => {
+                let port = self.settings.observer;
+                let observer = port.map(|port| Observer { port, token: self.rng.bytes() });
+                open.reach = Some(Reach { hidden_from, observer });
+                if let Some(Observer { token, .. }) = observer {
+                    self.observe(token);
+                }
+            }
+        }
+        self.tell_observed();
+    }
+
+    /// A datagram of the client's has come to the second port.
+    pub(super) fn probed(&mut self, from: SocketAddr, fresh: bool) {
+        if self.trail.probed(from, fresh) {
+            self.tell_observed();
+        }
+    }
+
+    /// The client's address is another from now on.
+    pub(super) fn moved(&mut self, to: SocketAddr) {
+        self.trail = Trail::new(to);
+        self.tell_observed();
+    }
+
+    fn tell_observed(&mut self) {
+        let State::Open(open) = &self.state else { return };
+        // Older clients do not know the word.
+        let Some(Reach { observer, .. }) = &open.reach else { return };
+        let Trail { at, again, step, .. } = self.trail;
+        let (at, again) = (Candidate(at), again.map(Candidate));
+        self.send(&Reply::Observed { at, again, step, observer: *observer });
+    }
+
+    /// What somebody is told of where this client is, as far as the server sees it.
+    pub(super) fn seen_by(&self, name: &Name) -> Vec<Candidate> {
+        let State::Open(open) = &self.state else { return Vec::new() };
+        if open.reach.as_ref().is_some_and(|reach| reach.hidden_from.contains(name)) {
+            return Vec::new();
+        }
+        let seen = [self.trail.at].into_iter().chain(self.trail.predicted(PREDICTED_MAX));
+        seen.map(Candidate).collect()
+    }
+
+    /// This client is being asked whether it will be introduced. Unless it has reserved that, the caller is
+    /// told at once where it is: then both can dial in the same moment.
+    pub(super) fn meet(&mut self, attempt: AttemptId, caller: Name) {
+        let State::Open(open) = &self.state else { return };
+        // A client that has not said anything yet may be about to hide.
+        if open.reach.is_none() {
+            return;
+        }
+        let (from, candidates) = (open.name.clone(), self.seen_by(&caller));
+        if !candidates.is_empty() {
+            let dependent = self.trail.mapping().is_dependent();
+            self.route(caller, Signal::Meet { attempt, from, candidates, dependent });
+        }
+    }
+}

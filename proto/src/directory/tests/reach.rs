@@ -1,0 +1,79 @@
+//! Where the server sees clients, and what it makes of that.
+
+use std::net::SocketAddr;
+
+use crate::{
+    directory::{Input, Signal},
+    limits::PREDICTED_MAX,
+    wire::server::{Candidate, Reply, Request},
+    world::World,
+};
+
+fn from(port: u16) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 7], port))
+}
+
+/// What somebody was told last of where the server sees them.
+fn told(world: &mut World, who: &str) -> (Candidate, Option<Candidate>, Option<i32>) {
+    let observed = |reply| match reply {
+        Reply::Observed { at, again, step, .. } => Some((at, again, step)),
+        _ => None,
+    };
+    world.heard(who).into_iter().rev().find_map(observed).unwrap()
+}
+
+fn happens(world: &mut World, who: &str, input: Input<'_>) {
+    let link = world.machine(who).link.unwrap();
+    world.serve(link, input);
+    world.run();
+}
+
+fn probed(world: &mut World, who: &str, port: u16, fresh: bool) {
+    let signal = Signal::Probed { from: from(port), fresh };
+    happens(world, who, Input::Signal(Box::new(signal)));
+}
+
+#[test]
+fn who_moves_is_told_and_found_where_they_are() {
+    let mut world = World::of_friends(1, &["alice", "bob"]);
+    happens(&mut world, "bob", Input::Moved(from(9)));
+    assert_eq!(told(&mut world, "bob"), (Candidate(from(9)), None, None));
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    let met = |reply: &Reply| match reply {
+        Reply::Meet { candidates, dependent, .. } => Some((candidates.clone(), *dependent)),
+        _ => None,
+    };
+    let met: Vec<_> = world.heard("alice").iter().filter_map(met).collect();
+    assert_eq!(met, [(vec![Candidate(from(9))], false)]);
+}
+
+#[test]
+fn a_regular_translator_is_foreseen() {
+    let mut world = World::of_friends(2, &["alice", "bob"]);
+    happens(&mut world, "bob", Input::Moved(from(9_000)));
+    probed(&mut world, "bob", 9_256, false);
+    probed(&mut world, "bob", 9_512, true);
+    let known = (Candidate(from(9_000)), Some(Candidate(from(9_256))), Some(256));
+    assert_eq!(told(&mut world, "bob"), known);
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    let met = |reply| match reply {
+        Reply::Meet { candidates, dependent: true, .. } => Some(candidates),
+        _ => None,
+    };
+    let met = world.heard("alice").into_iter().find_map(met).unwrap();
+    assert_eq!(met[..3], [9_000, 9_768, 10_024].map(|port| Candidate(from(port))));
+    assert_eq!(met.len(), 1 + PREDICTED_MAX);
+}
+
+#[test]
+fn whoever_has_said_nothing_is_told_nothing_and_not_met() {
+    let mut world = World::of_friends(3, &["alice", "bob"]);
+    let link = world.machine("bob").link.unwrap();
+    world.client_says("bob", &Request::Reach { hidden_from: vec!["alice".parse().unwrap()] });
+    assert!(!world.is_closed(link));
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    assert!(!world.heard("alice").iter().any(|reply| matches!(reply, Reply::Meet { .. })));
+}

@@ -1,0 +1,167 @@
+//! Where this person is, as the server sees it; whom they let know; and what becomes of paths when it changes.
+
+use std::net::SocketAddr;
+
+use super::{Conn, Node, Output, Refused};
+use crate::{
+    name::Name,
+    reach::{Mapping, Policy, Probe},
+    time::Time,
+    vault::{Contact, Standing},
+    wire::server::{Observer, Request},
+};
+
+/// Why messages go on waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hold {
+    /// The contact is not there, says the server.
+    Offline,
+    /// The contact is there, and no direct path was found.
+    NoPath(NoPath),
+    /// There is no connection to the server, who would introduce us.
+    ServerGone,
+}
+
+/// Why no direct path was found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoPath {
+    /// The contact's agent said where it can be found, and nothing answered there.
+    Timeout,
+    /// A path was found, and what answered there did not prove to be the contact.
+    HandshakeFailed,
+    /// The policy for this contact allows none.
+    Policy,
+    /// The translators of both show them to each other at addresses that nobody can know.
+    BothDependent,
+    /// The translator of one of them does, and that of the other lets nobody in who is not expected.
+    Dependent,
+}
+
+/// Where the server sees this client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    at: SocketAddr,
+    again: Option<SocketAddr>,
+    step: Option<i32>,
+    observer: Option<Observer>,
+}
+
+impl Seen {
+    pub(super) fn mapping(&self) -> Mapping {
+        Mapping::of(self.at, self.again, self.step)
+    }
+}
+
+impl Node {
+    /// Where the server sees this client, and how its translator works.
+    pub fn seen(&self) -> Option<(SocketAddr, Mapping)> {
+        self.seen.as_ref().map(|seen| (seen.at, seen.mapping()))
+    }
+
+    /// Why the last attempt at reaching somebody came to nothing.
+    pub fn no_path(&self, name: &Name) -> Option<NoPath> {
+        self.failures.get(name).copied()
+    }
+
+    /// Seeks a path to somebody for whom nothing waits.
+    pub fn seek(&mut self, now: Time, name: &Name) {
+        let there = self.present.contains_key(name) && self.is_friend(name);
+        if there && !self.paths.contains_key(name) {
+            self.failures.remove(name);
+            self.retries.remove(name);
+            self.missed.insert(name.clone());
+            self.seek_path(now, name);
+        }
+    }
+
+    /// The server says where it sees this client. Until it has seen it on its second port too, it is shown
+    /// there; and once more if that shows a translator which may be regular.
+    pub(super) fn observed(
+        &mut self,
+        now: Time,
+        at: SocketAddr,
+        again: Option<SocketAddr>,
+        step: Option<i32>,
+        observer: Option<Observer>,
+    ) {
+        let seen = Seen { at, again, step, observer };
+        let before = self.seen.replace(seen);
+        if before.is_some_and(|before| before.at != at) {
+            self.doubt_paths(now);
+        }
+        let known = before.filter(|before| before.at == at).and_then(|before| before.again);
+        match again {
+            None => self.probe(false),
+            Some(again) if again != at && known != Some(again) => self.probe(true),
+            Some(_) => {}
+        }
+    }
+
+    /// Shows the server the next port of a regular translator, so that it can tell where the ones behind it
+    /// will be.
+    pub(super) fn show_next_port(&mut self) {
+        if self.seen.is_some_and(|seen| seen.step.is_some()) {
+            self.probe(true);
+        }
+    }
+
+    fn probe(&mut self, fresh: bool) {
+        if let Some(Observer { port, token }) = self.seen.and_then(|seen| seen.observer) {
+            let probe = Probe { fresh, token };
+            self.outputs.push_back(Output::Probe { port, probe });
+        }
+    }
+
+    /// This machine is somewhere else. The server learns it from the next packet; whoever has a path is sought
+    /// anew, beside the path, which may stand all the same.
+    pub(super) fn network_changed(&mut self, now: Time) {
+        self.tell_reach();
+        self.doubt_paths(now);
+    }
+
+    /// Somebody has not answered for a while. A second path is sought before the first is given up.
+    pub(super) fn peer_silent(&mut self, now: Time, conn: Conn) {
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        peer.doubted = true;
+        let name = peer.name.clone();
+        self.missed.insert(name.clone());
+        self.seek_path(now, &name);
+    }
+
+    fn doubt_paths(&mut self, now: Time) {
+        for (name, conn) in &self.paths {
+            if let Some(peer) = self.peers.get_mut(conn) {
+                peer.doubted = true;
+                self.missed.insert(name.clone());
+            }
+            self.retries.remove(name);
+        }
+        self.seek_paths(now);
+    }
+
+    /// Decides which addresses pass between this person and a contact. What passed before stays known.
+    pub fn set_policy(&mut self, now: Time, name: &Name, policy: Policy) -> Result<(), Refused> {
+        let contact = self.contacts.get(name).ok_or(Refused::NoContact)?;
+        if contact.policy == policy {
+            return Ok(());
+        }
+        self.remember(Contact { policy, ..contact.clone() });
+        self.tell_reach();
+        // A path may run where the policy allows none any more.
+        self.abort_attempts(|attempt| attempt.name == *name);
+        self.close_path(now, name);
+        self.seek_path(now, name);
+        Ok(())
+    }
+
+    /// Tells the server who must not be told what it sees.
+    pub(super) fn tell_reach(&mut self) {
+        let hidden = self.contacts.values().filter(|contact| {
+            contact.standing != Standing::Stranger && contact.policy.hides_observed()
+        });
+        let hidden_from = hidden.map(|contact| contact.name.clone()).collect();
+        if self.server_up {
+            self.tell_server(&Request::Reach { hidden_from });
+        }
+    }
+}

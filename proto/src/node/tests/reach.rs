@@ -1,0 +1,175 @@
+//! Where people seek each other, and whom they let know where they are.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    limits::{CANDIDATES_MAX, PATH_PATIENCE},
+    node::{Event, Hold, Input, NoPath},
+    reach::Policy,
+    wire::{
+        self,
+        server::{Candidate, Door, Reply, Request},
+    },
+    world::{World, name},
+};
+
+fn friends(seed: u8, policy: Policy) -> World {
+    let mut world = World::of_friends(seed, &["alice", "bob"]);
+    let now = world.now;
+    world.node("alice").set_policy(now, &name("bob"), policy).unwrap();
+    world.settle("alice");
+    world.run();
+    world
+}
+
+/// The door that somebody has had handed to the other.
+fn door(world: &mut World, who: &str) -> Option<Door> {
+    let said = &world.machine(who).said;
+    said.iter().rev().find_map(|body| match wire::decode(body).unwrap() {
+        Request::Introduce { door, .. } | Request::Answer { door, .. } => Some(door),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_caller_dials_before_it_has_an_answer() {
+    let mut world = World::of_friends(1, &["alice", "bob"]);
+    world.lie = Some(Box::new(|_, reply| match reply {
+        Reply::Introduced { .. } => Vec::new(),
+        other => vec![other],
+    }));
+    world.send("alice", "bob", "hello");
+    let bob = world.machine("bob").address;
+    let alice = world.machine("alice");
+    let dials: Vec<_> = alice.dials.values().flatten().collect();
+    assert_eq!(dials.iter().map(|dial| &dial.addresses[..]).collect::<Vec<_>>(), [&[bob][..]]);
+    assert_eq!(dials[0].certificate, None);
+    assert!(world.connections("alice") > 0, "the callee's door lets it in");
+    assert_eq!(world.texts("bob"), Vec::<String>::new(), "nothing is said to who is not proven");
+}
+
+#[test]
+fn a_server_that_tells_nothing_ahead_only_costs_time() {
+    let mut world = World::of_friends(2, &["alice", "bob"]);
+    world.lie = Some(Box::new(|_, reply| match reply {
+        Reply::Meet { .. } => Vec::new(),
+        other => vec![other],
+    }));
+    world.send("alice", "bob", "hello");
+    assert_eq!(world.texts("bob"), ["hello"]);
+}
+
+#[test]
+fn what_a_server_tells_ahead_is_bounded_and_told_once() {
+    let mut world = World::of_friends(3, &["alice", "bob"]);
+    let many = |port: u16| Candidate(SocketAddr::from(([203, 0, 113, 9], port)));
+    world.lie = Some(Box::new(move |_, reply| match reply {
+        Reply::Meet { attempt, secret, .. } => [1, 100]
+            .into_iter()
+            .map(|from| {
+                let candidates = (from..from + 100).map(many).collect();
+                let secret = secret.duplicate();
+                Reply::Meet { attempt, secret, candidates, dependent: false }
+            })
+            .collect(),
+        Reply::Introduced { .. } => Vec::new(),
+        other => vec![other],
+    }));
+    world.send("alice", "bob", "hello");
+    let dials: Vec<_> = world.machine("alice").dials.values().flatten().collect();
+    assert_eq!(dials.iter().map(|dial| dial.addresses.len()).collect::<Vec<_>>(), [CANDIDATES_MAX]);
+}
+
+#[test]
+fn whoever_is_never_to_be_met_learns_no_address() {
+    let mut world = friends(4, Policy::Never);
+    world.send("alice", "bob", "hello");
+    let held = Event::Held(name("bob"), Hold::NoPath(NoPath::Policy));
+    assert_eq!(world.count("alice", &held), 1);
+    world.send("bob", "alice", "hello?");
+    world.wait(Duration::from_secs(60));
+    assert!(door(&mut world, "alice").is_none());
+    assert!(world.heard("bob").iter().all(|reply| !matches!(reply, Reply::Meet { .. })));
+    let now = world.now;
+    world.node("alice").set_policy(now, &name("bob"), Policy::All).unwrap();
+    world.settle("alice");
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.texts("bob"), ["hello"]);
+    assert_eq!(world.texts("alice"), ["hello?"]);
+}
+
+#[test]
+fn the_server_keeps_back_what_the_policy_hides() {
+    for (seed, caller, callee) in [(5, "alice", "bob"), (6, "bob", "alice")] {
+        let mut world = friends(seed, Policy::Lan);
+        // The addresses of this world are the Internet's, so nothing is left to be told.
+        world.send(caller, callee, "hello");
+        assert_eq!(door(&mut world, "alice").unwrap().candidates, []);
+        let alice = world.machine("alice").address;
+        let told = |candidates: &[Candidate]| candidates.contains(&Candidate(alice));
+        for reply in world.heard("bob") {
+            match reply {
+                Reply::Asked { door, .. } | Reply::Introduced { door, .. } => {
+                    assert!(!told(&door.candidates));
+                }
+                Reply::Meet { candidates, .. } => assert!(!told(&candidates)),
+                _ => {}
+            }
+        }
+        assert!(!world.connected("alice", "bob"));
+    }
+}
+
+#[test]
+fn a_policy_outlives_the_process_and_a_login_elsewhere() {
+    let mut world = friends(7, Policy::Public);
+    world.kill("alice");
+    world.resume("alice");
+    assert_eq!(world.node("alice").contact(&name("bob")).unwrap().contact.policy, Policy::Public);
+    world.log_in("laptop", &name("alice"));
+    assert_eq!(world.node("laptop").contact(&name("bob")).unwrap().contact.policy, Policy::Public);
+}
+
+#[test]
+fn a_second_path_is_sought_before_the_first_is_given_up() {
+    let mut world = World::of_friends(8, &["alice", "bob"]);
+    world.send("alice", "bob", "on the first");
+    let first = super::conn(&mut world, "alice", "bob");
+    world.feed("alice", Input::PeerSilent(first));
+    world.run();
+    let second = super::conn(&mut world, "alice", "bob");
+    assert_ne!(first, second);
+    assert!(world.connected("alice", "bob"));
+    world.send("bob", "alice", "on the second");
+    assert_eq!(world.texts("alice"), ["on the second"]);
+}
+
+#[test]
+fn another_network_has_every_path_sought_anew() {
+    let mut world = World::of_friends(9, &["alice", "bob", "carol"]);
+    world.befriend("carol", "alice");
+    world.send("alice", "bob", "hello");
+    world.send("carol", "alice", "hello");
+    let before = ["bob", "carol"].map(|whom| super::conn(&mut world, "alice", whom));
+    world.feed("alice", Input::NetworkChanged);
+    world.run();
+    let after = ["bob", "carol"].map(|whom| super::conn(&mut world, "alice", whom));
+    assert!(before.iter().all(|conn| !after.contains(conn)));
+}
+
+#[test]
+fn a_path_is_sought_for_whoever_only_asks_for_one() {
+    let mut world = World::of_friends(10, &["alice", "bob"]);
+    let now = world.now;
+    world.node("alice").seek(now, &name("bob"));
+    world.settle("alice");
+    world.run();
+    assert!(world.connected("alice", "bob"));
+    world.cut("bob");
+    world.direct = false;
+    world.run();
+    world.node("alice").seek(now, &name("bob"));
+    world.settle("alice");
+    world.wait(PATH_PATIENCE);
+    assert_eq!(world.node("alice").no_path(&name("bob")), Some(NoPath::Timeout));
+}
