@@ -123,7 +123,7 @@ fn prover() -> Result<PathBuf, Failure> {
     found.ok_or_else(|| {
         Failure::new(format!(
             "The models need {PROVER}. Install it, below target/, with\n    \
-             cargo install --locked --root target/tools {PROVER}@{VERSION}"
+             cargo install --locked --ignore-rust-version --root target/tools {PROVER}@{VERSION}"
         ))
     })
 }

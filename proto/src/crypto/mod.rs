@@ -1,6 +1,7 @@
 //! The only module that names a cryptography crate; everything else speaks in these types.
 
 pub mod agree;
+pub mod chunks;
 pub mod derive;
 pub mod kem;
 pub mod label;

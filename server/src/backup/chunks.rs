@@ -3,22 +3,17 @@
 use std::io::{self, Read, Write};
 
 use hither_proto::crypto::{
-    derive::derive,
+    chunks::{ChunkKey, FRONT_BYTES, HEADER_BYTES, HeaderError, Kind, front},
     label::Label,
     opaque::Stretching,
     rng::Rng,
-    seal::{open_at_rest, seal_at_rest},
-    secret::Secret,
-    stretch::{SALT_BYTES, stretch},
 };
 use zeroize::Zeroizing;
 
 use super::BackupFault;
 
-pub(super) const MAGIC: &[u8; 14] = b"hitherd backup";
-const VERSION: u8 = 1;
-const CHECK_BYTES: usize = 16;
-const HEADER_BYTES: usize = MAGIC.len() + 1 + SALT_BYTES + CHECK_BYTES;
+/// What a backup is.
+pub(super) const BACKUP: Kind = Kind { magic: b"hitherd backup", label: Label::Backup };
 
 /// Bytes in a chunk; the last has what is left.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -26,79 +21,42 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// What sealing adds: a nonce and a tag.
 const SEALING_BYTES: usize = 24 + 16;
 
-/// The key of a backup, and the header that belongs to it.
-pub(super) struct Key {
-    key: Secret<32>,
-    header: [u8; HEADER_BYTES],
+/// The key of the backup that begins here, if `password` gives it.
+pub(super) fn key_of(
+    file: &mut impl Read,
+    password: &[u8],
+    stretching: Stretching,
+) -> Result<ChunkKey, BackupFault> {
+    let mut header = Vec::new();
+    let read = file.take(HEADER_BYTES as u64).read_to_end(&mut header);
+    read.map_err(|_| BackupFault::NotABackup)?;
+    Ok(ChunkKey::of(BACKUP, &header, password, stretching)?)
 }
 
-impl Key {
-    /// For a new backup.
-    pub(super) fn new(
-        password: &[u8],
-        salt: &[u8; SALT_BYTES],
-        stretching: Stretching,
-    ) -> Result<Self, BackupFault> {
-        let stretched =
-            stretch(password, salt, Label::Backup, stretching).ok_or(BackupFault::Memory)?;
-        let key = derive(&[], stretched.expose(), Label::Backup, b"chunks");
-        let check: Secret<CHECK_BYTES> = derive(&[], stretched.expose(), Label::Backup, b"check");
-        let mut header = [0; HEADER_BYTES];
-        let (front, back) = header.split_at_mut(MAGIC.len() + 1);
-        front[..MAGIC.len()].copy_from_slice(MAGIC);
-        front[MAGIC.len()] = VERSION;
-        back[..SALT_BYTES].copy_from_slice(salt);
-        back[SALT_BYTES..].copy_from_slice(check.expose());
-        Ok(Self { key, header })
-    }
-
-    /// Of the backup that begins here, if `password` gives it.
-    pub(super) fn of(
-        file: &mut impl Read,
-        password: &[u8],
-        stretching: Stretching,
-    ) -> Result<Self, BackupFault> {
-        let mut front = [0; MAGIC.len() + 1];
-        file.read_exact(&mut front).map_err(|_| BackupFault::NotABackup)?;
-        if front[..MAGIC.len()] != *MAGIC {
-            return Err(BackupFault::NotABackup);
+impl From<HeaderError> for BackupFault {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::CutShort => Self::Damaged,
+            HeaderError::Foreign => Self::NotABackup,
+            HeaderError::Memory => Self::Memory,
+            HeaderError::Newer(version) => Self::Newer(version),
+            HeaderError::Password => Self::Password,
         }
-        if front[MAGIC.len()] != VERSION {
-            return Err(BackupFault::Newer(front[MAGIC.len()]));
-        }
-        let (mut salt, mut check) = ([0; SALT_BYTES], [0; CHECK_BYTES]);
-        file.read_exact(&mut salt).map_err(|_| BackupFault::Damaged)?;
-        file.read_exact(&mut check).map_err(|_| BackupFault::Damaged)?;
-        let key = Self::new(password, &salt, stretching)?;
-        // A hash of the key, which stands in the file for everybody to see.
-        if key.header[HEADER_BYTES - CHECK_BYTES..] != check {
-            return Err(BackupFault::Password);
-        }
-        Ok(key)
-    }
-
-    /// What a chunk is sealed with: the header, its place, and whether it is the last.
-    fn place(&self, index: u64, last: bool) -> [u8; HEADER_BYTES + 9] {
-        let mut place = [0; HEADER_BYTES + 9];
-        place[..HEADER_BYTES].copy_from_slice(&self.header);
-        place[HEADER_BYTES..HEADER_BYTES + 8].copy_from_slice(&index.to_be_bytes());
-        place[HEADER_BYTES + 8] = u8::from(last);
-        place
     }
 }
 
 /// Seals what is written to it.
 pub(super) struct Writer<W: Write> {
     file: W,
-    key: Key,
+    key: ChunkKey,
     rng: Rng,
     chunk: Zeroizing<Vec<u8>>,
     index: u64,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(mut file: W, key: Key, rng: Rng) -> io::Result<Self> {
-        file.write_all(&key.header)?;
+    pub(super) fn new(mut file: W, key: ChunkKey, rng: Rng) -> io::Result<Self> {
+        file.write_all(key.header())?;
         let chunk = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES));
         Ok(Self { file, key, rng, chunk, index: 0 })
     }
@@ -110,12 +68,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn seal(&mut self, last: bool) -> io::Result<()> {
-        let place = self.key.place(self.index, last);
-        let sealed = seal_at_rest(&mut self.rng, &self.key.key, &place, &self.chunk);
-        let length = u32::try_from(sealed.len()).map_err(io::Error::other)?;
-        // The reader must know before it opens a chunk whether it is the last.
-        self.file.write_all(&[u8::from(last)])?;
-        self.file.write_all(&length.to_be_bytes())?;
+        let sealed = self.key.seal(&mut self.rng, self.index, last, &self.chunk);
         self.file.write_all(&sealed)?;
         self.chunk.clear();
         self.index += 1;
@@ -143,7 +96,7 @@ impl<W: Write> Write for Writer<W> {
 /// and what is missing [`io::ErrorKind::UnexpectedEof`].
 pub(super) struct Reader<'k, R: Read> {
     file: R,
-    key: &'k Key,
+    key: &'k ChunkKey,
     chunk: Zeroizing<Vec<u8>>,
     at: usize,
     index: u64,
@@ -152,29 +105,25 @@ pub(super) struct Reader<'k, R: Read> {
 
 impl<'k, R: Read> Reader<'k, R> {
     /// `file` is at its beginning.
-    pub(super) fn new(mut file: R, key: &'k Key) -> io::Result<Self> {
+    pub(super) fn new(mut file: R, key: &'k ChunkKey) -> io::Result<Self> {
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header)?;
-        if header != key.header {
+        if header != *key.header() {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Self { file, key, chunk: Zeroizing::default(), at: 0, index: 0, last: false })
     }
 
     fn next_chunk(&mut self) -> io::Result<()> {
-        let mut front = [0; 5];
-        self.file.read_exact(&mut front)?;
-        let [last, length @ ..] = front;
-        let length = u32::from_be_bytes(length) as usize;
-        if last > 1 || length > CHUNK_BYTES + SEALING_BYTES {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
+        let mut stands = [0; FRONT_BYTES];
+        self.file.read_exact(&mut stands)?;
+        let found = front(stands, CHUNK_BYTES + SEALING_BYTES);
+        let (last, length) = found.ok_or(io::ErrorKind::InvalidData)?;
         let mut sealed = vec![0; length];
         self.file.read_exact(&mut sealed)?;
-        self.last = last == 1;
-        let place = self.key.place(self.index, self.last);
-        let opened = open_at_rest(&self.key.key, &place, &sealed);
+        let opened = self.key.open(self.index, last, &sealed);
         self.chunk = Zeroizing::new(opened.ok_or(io::ErrorKind::InvalidData)?);
+        self.last = last;
         (self.at, self.index) = (0, self.index + 1);
         Ok(())
     }
@@ -198,12 +147,14 @@ impl<R: Read> Read for Reader<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use hither_proto::crypto::{chunks::MAGIC_BYTES, secret::Secret, stretch::SALT_BYTES};
+
     use super::*;
 
     const SALT: [u8; SALT_BYTES] = [3; SALT_BYTES];
 
-    fn key(password: &[u8]) -> Key {
-        Key::new(password, &SALT, Stretching::TRIVIAL).unwrap()
+    fn key(password: &[u8]) -> ChunkKey {
+        ChunkKey::new(BACKUP, password, &SALT, Stretching::TRIVIAL).unwrap()
     }
 
     fn sealed(bytes: &[u8]) -> Vec<u8> {
@@ -257,15 +208,14 @@ mod tests {
     #[test]
     fn a_wrong_password_is_told_from_damage() {
         let file = sealed(b"content");
-        let of = |file: &[u8], password: &[u8]| {
-            Key::of(&mut &*file, password, Stretching::TRIVIAL).err()
-        };
+        let of =
+            |file: &[u8], password: &[u8]| key_of(&mut &*file, password, Stretching::TRIVIAL).err();
         assert!(of(&file, b"password").is_none());
         assert!(matches!(of(&file, b"passwort"), Some(BackupFault::Password)));
         assert!(matches!(of(b"a letter to somebody", b"password"), Some(BackupFault::NotABackup)));
         assert!(matches!(of(&file[..20], b"password"), Some(BackupFault::Damaged)));
         let mut newer = file;
-        newer[MAGIC.len()] = 9;
+        newer[MAGIC_BYTES] = 9;
         assert!(matches!(of(&newer, b"password"), Some(BackupFault::Newer(9))));
     }
 }

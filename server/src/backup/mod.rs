@@ -12,7 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hither_proto::crypto::{opaque::Stretching, rng::Rng, stretch::SALT_BYTES};
+use hither_proto::crypto::{
+    chunks::{ChunkKey, MAGIC_BYTES},
+    opaque::Stretching,
+    rng::Rng,
+    stretch::SALT_BYTES,
+};
 use tempfile::NamedTempFile;
 
 use crate::{
@@ -20,7 +25,7 @@ use crate::{
     fault::Fault,
     storage,
 };
-use chunks::{Key, MAGIC, Reader, Writer};
+use chunks::{BACKUP, Reader, Writer, key_of};
 
 /// The longest name of a file that systems allow.
 const NAME_BYTES_MAX: usize = 255;
@@ -64,7 +69,8 @@ fn write_at(
     // Whether this is a server at all is better known before its backup is needed.
     folder.secrets()?;
     let mut rng = Rng::from_seed(random()?);
-    let key = Key::new(password, &rng.bytes::<SALT_BYTES>(), stretching)?;
+    let key = ChunkKey::new(BACKUP, password, &rng.bytes::<SALT_BYTES>(), stretching)
+        .map_err(BackupFault::from)?;
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let unfinished = NamedTempFile::new_in(parent).map_err(|error| Fault::file(parent, error))?;
@@ -96,7 +102,7 @@ fn restore_at(
 ) -> Result<DataFolder, Fault> {
     Restoring::is_possible(target)?;
     let open = || File::open(from).map_err(|error| unreadable(from, error));
-    let key = Key::of(&mut open()?, password, stretching)?;
+    let key = key_of(&mut open()?, password, stretching)?;
     // Everything is looked at before anything is made.
     let reader =
         Reader::new(BufReader::new(open()?), &key).map_err(|error| unreadable(from, error))?;
@@ -183,8 +189,9 @@ fn unreadable(path: &Path, error: io::Error) -> Fault {
 
 /// Whether a file is a backup itself, which belongs into no other.
 fn is_backup(file: &Path) -> bool {
-    let mut front = [0; MAGIC.len()];
-    File::open(file).and_then(|mut file| file.read_exact(&mut front)).is_ok() && front == *MAGIC
+    let mut front = [0; MAGIC_BYTES];
+    File::open(file).and_then(|mut file| file.read_exact(&mut front)).is_ok()
+        && front == *BACKUP.magic
 }
 
 impl BackupFault {

@@ -139,30 +139,18 @@ pub(super) fn change_password(
     load(database, name)
 }
 
-/// Deletes everything about an account, and leaves its name to nobody. What others have said about the name
-/// takes room of theirs, and stays.
+/// The account is no more, if this is still its password.
 pub(super) fn delete(
     database: &Connection,
     name: &Name,
     proven: &[u8; CREDENTIAL_BYTES],
     now: i64,
 ) -> Result<Outcome> {
-    let deleted = database
-        .prepare_cached("DELETE FROM account WHERE name = ?1 AND credential = ?2")?
-        .execute(params![name.as_str(), proven])?;
-    if deleted == 0 {
+    let holds = "SELECT 1 FROM account WHERE name = ?1 AND credential = ?2";
+    if !database.prepare_cached(holds)?.exists(params![name.as_str(), proven])? {
         return Ok(Outcome::Resumable(None));
     }
-    for table in [
-        "DELETE FROM session WHERE name = ?1",
-        "DELETE FROM consent WHERE name = ?1",
-        "DELETE FROM note WHERE name = ?1 OR sender = ?1",
-    ] {
-        database.prepare_cached(table)?.execute([name.as_str()])?;
-    }
-    database
-        .prepare_cached("INSERT INTO tombstone (name, created, credential) VALUES (?1, ?2, ?3)")?
-        .execute(params![name.as_str(), now, proven])?;
+    administration::bury(database, name, now)?;
     Ok(Outcome::Done)
 }
 

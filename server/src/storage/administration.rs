@@ -128,6 +128,22 @@ fn enable(database: &Connection, name: &Name) -> Result<bool> {
 }
 
 fn delete(database: &Connection, name: &Name, now: i64) -> Result<Option<Ended>> {
+    let Some(sessions) = bury(database, name, now)? else { return Ok(None) };
+    // What others have said is theirs. Who is there learns that it is not returned any more.
+    let revision = revision(database);
+    let consents = database
+        .prepare_cached("SELECT name, state FROM consent WHERE other = ?1")?
+        .query_map([name.as_str()], |row| {
+            let mine = Some(row::consent(row, 1)?);
+            Ok((row::name(row, 0)?, Consents { mine, theirs: None, revision }))
+        })?
+        .collect::<Result<_>>()?;
+    Ok(Some(Ended { sessions, consents }))
+}
+
+/// Deletes everything about an account, says which sessions that ends, and leaves the name to nobody. What
+/// others have said about the name takes room of theirs, and stays. `None` if there is no such account.
+pub(super) fn bury(database: &Connection, name: &Name, now: i64) -> Result<Option<Vec<SessionId>>> {
     let buried = database
         .prepare_cached(
             "INSERT INTO tombstone (name, created, credential)
@@ -146,16 +162,7 @@ fn delete(database: &Connection, name: &Name, now: i64) -> Result<Option<Ended>>
     ] {
         database.prepare_cached(what)?.execute([name.as_str()])?;
     }
-    // What others have said is theirs. Who is there learns that it is not returned any more.
-    let revision = revision(database);
-    let consents = database
-        .prepare_cached("SELECT name, state FROM consent WHERE other = ?1")?
-        .query_map([name.as_str()], |row| {
-            let mine = Some(row::consent(row, 1)?);
-            Ok((row::name(row, 0)?, Consents { mine, theirs: None, revision }))
-        })?
-        .collect::<Result<_>>()?;
-    Ok(Some(Ended { sessions, consents }))
+    Ok(Some(sessions))
 }
 
 fn exists(database: &Connection, name: &Name) -> Result<bool> {

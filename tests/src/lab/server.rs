@@ -52,16 +52,7 @@ impl Server {
         listen: SocketAddr,
         env: &[(&str, &OsStr)],
     ) -> Self {
-        let Ready { process, address, link, metrics } = launch(transcript, data, listen, env, &[]);
-        Self {
-            transcript: Arc::clone(transcript),
-            data: data.to_owned(),
-            address,
-            link,
-            metrics,
-            process: Some(process),
-            log: String::new(),
-        }
+        Self::of(transcript, data, launch(transcript, data, listen, env, &[]))
     }
 
     /// A server that logs as much as it can, for tests that search the log.
@@ -87,7 +78,11 @@ impl Server {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let env = machine.map(|machine| machine.environment().to_vec()).unwrap_or_default();
         write_config(data, config);
-        let Ready { process, address, link, metrics } = launch(transcript, data, free, &env, flags);
+        Self::of(transcript, data, launch(transcript, data, free, &env, flags))
+    }
+
+    fn of(transcript: &Arc<Transcript>, data: &Path, ready: Ready) -> Self {
+        let Ready { process, address, link, metrics } = ready;
         Self {
             transcript: Arc::clone(transcript),
             data: data.to_owned(),

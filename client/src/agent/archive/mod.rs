@@ -16,13 +16,13 @@ use std::{
 };
 
 use hither_proto::{
-    crypto::{opaque::Stretching, rng::Rng, stretch::SALT_BYTES},
+    crypto::{chunks::ChunkKey, opaque::Stretching, rng::Rng, stretch::SALT_BYTES},
     time::UnixTime,
 };
 use minicbor::{Decode, Encode};
 
 use super::store::{Imported, Record, Store, StoreError};
-use chunks::{Key, Reader, Writer};
+use chunks::{ARCHIVE, Reader, Writer, key_of};
 
 /// Why an archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ fn export_at(
         return Err(ArchiveError::Exists);
     }
     let salt = rng.bytes::<SALT_BYTES>();
-    let key = Key::new(password, &salt, stretching)?;
+    let key = ChunkKey::new(ARCHIVE, password.as_bytes(), &salt, stretching)?;
     let unfinished = Unfinished::create(path)?;
     let mut writer = Writer::new(BufWriter::new(&unfinished.file), key, rng)?;
     writer.take(owner)?;
@@ -123,7 +123,7 @@ fn import_at(
         return Err(ArchiveError::NotAnArchive);
     }
     let mut file = File::open(path)?;
-    let key = Key::of(&mut file, password, stretching)?;
+    let key = key_of(&mut file, password, stretching)?;
     let messages = check(BufReader::new(&mut file), &key, owner)?;
     // The file that was checked is read again; should it have changed since, all of it is undone.
     let again = File::open(path)?;
@@ -133,7 +133,7 @@ fn import_at(
 }
 
 /// Reads the archive through, and says how many messages it holds.
-fn check(file: impl Read, key: &Key, owner: &Owner) -> Result<u64, ArchiveError> {
+fn check(file: impl Read, key: &ChunkKey, owner: &Owner) -> Result<u64, ArchiveError> {
     let mut reader = Reader::after_header(file, key);
     let found = reader.owner()?;
     if found.identity != owner.identity {

@@ -1,16 +1,16 @@
 //! Archives, whole and otherwise.
 
 use hither_proto::{
-    crypto::secret::Secret,
+    crypto::{
+        chunks::{HEADER_BYTES, MAGIC_BYTES},
+        secret::Secret,
+    },
     id::MessageId,
     message::{Body, Message as Said},
     node::Change,
 };
 
-use super::{
-    chunks::{HEADER_BYTES, MAGIC},
-    *,
-};
+use super::*;
 
 const NOW: UnixTime = UnixTime::from_millis(1_700_000_000_000);
 const PASSWORD: (&str, Stretching) = ("a password", Stretching::TRIVIAL);
@@ -165,7 +165,7 @@ fn a_changed_archive_is_damaged_and_nothing_of_it_is_taken() {
         assert!(matches!(take(&folder, &bytes), Err(ArchiveError::Damaged)), "{}", bytes.len());
     }
     assert_eq!(open(&folder, 8).history(None, None, 9).unwrap(), []);
-    let newer = [MAGIC, &[2][..], &whole[MAGIC.len() + 1..]].concat();
+    let newer = [ARCHIVE.magic, &[2][..], &whole[MAGIC_BYTES + 1..]].concat();
     assert!(matches!(take(&folder, &newer), Err(ArchiveError::Newer(2))));
     for none in [&b""[..], b"hither", b"SQLite format 3\0 and more of it"] {
         assert!(matches!(take(&folder, none), Err(ArchiveError::NotAnArchive)));
