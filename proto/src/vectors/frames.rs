@@ -10,19 +10,25 @@ use crate::{
     wire::{
         self,
         peer::Content,
-        server::{Candidate, Device, Door, Farewell, Refusal, Reply, Request, Sunset, Withdrawal},
+        server::{
+            Candidate, Device, Door, Farewell, Observer, Refusal, Reply, Request, Sunset,
+            Withdrawal,
+        },
     },
 };
 
 const ATTEMPT: AttemptId = AttemptId([0xa7; 16]);
 const STORED: &str = include_str!("../../vectors/frames.txt");
 
+fn candidates() -> [Candidate; 2] {
+    ["192.0.2.1:9", "[2001:db8::1]:4433"].map(|at| Candidate(at.parse().unwrap()))
+}
+
 fn door() -> Door {
-    let candidates = ["192.0.2.1:9", "[2001:db8::1]:4433"];
     Door {
         certificate: [0xce; 32],
         knock: Secret::new([0x6b; 32]),
-        candidates: candidates.map(|at| Candidate(at.parse().unwrap())).into(),
+        candidates: candidates().into(),
     }
 }
 
@@ -57,6 +63,7 @@ fn requests() -> Vec<Request> {
         Request::RevokeDevice { request: 18, device },
         Request::Return { session, signature: [19; 64] },
         Request::DeleteAccount { request: 20 },
+        Request::Reach { hidden_from: vec![name("bob")] },
     ]
 }
 
@@ -103,6 +110,18 @@ fn replies() -> Vec<Reply> {
         Reply::Goodbye { why: Farewell::TakenOver },
         Reply::Proven { response: [15; 64], envelope: Some([4; 105]) },
         Reply::Devices { request: 16, devices: vec![device] },
+        Reply::Meet {
+            attempt: ATTEMPT,
+            secret: secret(),
+            candidates: candidates().into(),
+            dependent: true,
+        },
+        Reply::Observed {
+            at: candidates()[0],
+            again: Some(candidates()[1]),
+            step: Some(-2),
+            observer: Some(Observer { port: 4_434, token: [18; 16] }),
+        },
     ]
 }
 
@@ -114,6 +133,7 @@ fn shortest() -> Vec<Reply> {
         Reply::Welcome { session, entry, vault, envelope: None, sunset: None },
         Reply::Refused { request: Some(1), why: Refusal::Full, retry_after_ms: None },
         Reply::Proven { response: [15; 64], envelope: None },
+        Reply::Observed { at: candidates()[0], again: None, step: None, observer: None },
     ]
 }
 
@@ -176,7 +196,7 @@ fn captured_frames_are_read_and_written_as_they_were() {
         *kinds.entry(kind).or_default() += 1;
     }
     let counts: Vec<_> = kinds.into_iter().collect();
-    assert_eq!(counts, [("content", 12), ("reply", 17), ("request", 21), ("shortest_reply", 3)]);
+    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 22), ("shortest_reply", 4)]);
 }
 
 /// What version 1 said before it had all of today's fields is understood by whoever has them.

@@ -3,22 +3,13 @@
 
 use std::{net::SocketAddr, sync::Arc, sync::Mutex, time::Duration};
 
+use hither_proto::limits::REDIALS;
 use quinn::Endpoint;
 
 use super::{Behaviour, Filtering, Mapping, Sim, Weather, locked};
 use crate::wire::tls::{self, SERVER_NAME};
 
 const ROUND_TRIP: Duration = Duration::from_millis(100);
-
-/// When an address is dialled again, as the agent does it.
-const REDIALS: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(1_500),
-];
 
 /// How long a pair may try.
 const PATIENCE: Duration = Duration::from_secs(4);
