@@ -5,6 +5,7 @@ mod addresses;
 mod door;
 mod endpoint;
 mod frames;
+mod guess;
 mod peers;
 mod proof;
 mod server;
