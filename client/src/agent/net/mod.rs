@@ -8,6 +8,7 @@ mod frames;
 mod guess;
 mod peers;
 mod proof;
+mod race;
 mod server;
 mod silence;
 mod tls;
