@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod directory;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+pub mod guess;
 pub mod handshake;
 pub mod id;
 pub mod identity;

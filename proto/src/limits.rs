@@ -54,11 +54,36 @@ pub const REDIALS: [Duration; 7] = [
 
 /// Addresses that an agent dials at once: a person who comes back and has something for everybody. A server
 /// that names false addresses has an agent send about 8 KiB to each, and nothing more after these but
-/// [`DIALS_PER_SECOND`].
+/// one each [`DIALS_EVERY`].
 pub const DIALS_BURST: u32 = 256;
 
-/// And from then on each second: 32 KiB a second, which no one notices.
-pub const DIALS_PER_SECOND: u32 = 4;
+/// And from then on one in so much time: 32 KiB a second, which no one notices.
+pub const DIALS_EVERY: Duration = Duration::from_millis(250);
+
+/// Sockets that an end opens which can be found by guessing only, each good for one port of its translator. Small
+/// translators hold a few thousand flows for everybody behind them, and carriers allow a customer a thousand.
+pub const GUESS_SOCKETS: usize = 256;
+
+/// Ports at which the other end knocks at most: with so many one in 4,000 guesses fails, half of them are over after 175,
+/// and each is a flow in the translator of the guesser, too.
+pub const GUESS_KNOCKS: u32 = 2_048;
+
+/// How many of them may leave at once: fewer bytes than four full packets, as opening a page sends.
+pub const GUESS_BURST: u32 = 128;
+
+/// And after those one each: 50 KiB a second with all headers.
+pub const GUESS_PERIOD: Duration = Duration::from_millis(1);
+
+/// How long dials alone are tried before anything is guessed: most translators let in who is expected, and knocks
+/// look like the scan of a stranger.
+pub const GUESS_AFTER: Duration = Duration::from_millis(100);
+
+/// Guesses that an agent takes part in at once or soon after each other, as when it comes back and has something for
+/// several people. A server that names false addresses has one address get 100 KB for each.
+pub const GUESSES_BURST: u32 = 24;
+
+/// And from then on one in so much time: 10 KB a second, less than dials may cost.
+pub const GUESSES_EVERY: Duration = Duration::from_secs(10);
 
 /// Contacts of one account. Bounds the vault, and the presence fan-out at login.
 pub const CONTACTS_MAX: usize = 2_000;

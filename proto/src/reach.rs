@@ -178,7 +178,10 @@ impl Trail {
     pub fn probed(&mut self, from: SocketAddr, fresh: bool) -> bool {
         let before = (self.again, self.step);
         if !fresh {
-            (self.again, self.step, self.fresh) = (Some(from), None, None);
+            // The same once more, because a client was in doubt, takes back nothing that is known.
+            if self.again != Some(from) {
+                (self.again, self.step, self.fresh) = (Some(from), None, None);
+            }
         } else if let Some(again) = self.again.filter(|_| self.fresh != Some(from)) {
             self.fresh = Some(from);
             self.step = self.step.or_else(|| step([self.at, again, from]));
@@ -322,6 +325,9 @@ mod tests {
         assert!(!trail.probed(trail.again.unwrap(), true));
         let from = SocketAddr::from(([203, 0, 113, 7], 9_003));
         assert!(!trail.probed(from, true));
+        let (again, step) = (trail.again.unwrap(), trail.step);
+        assert!(!trail.probed(again, false));
+        assert_eq!(trail.step, step, "nothing that is known is taken back");
         assert!(trail.probed(from, false));
     }
 

@@ -119,6 +119,10 @@ impl Agent {
                 }
                 self.notify(Notice::Node(event));
             }
+            Output::Guess(attempt, guess) => {
+                let rng = Rng::from_seed(self.rng.secret());
+                self.peers.guess(attempt, guess, rng);
+            }
             Output::OpenDoor { attempt, knock } => {
                 let towards = account.server.as_ref().map(|server| server.remote);
                 match self.peers.open_door(attempt, knock, towards) {

@@ -105,6 +105,8 @@ pub enum Signal {
         door: Door,
         /// The first handshake message.
         first: Vec<u8>,
+        /// As in [`crate::wire::server::Reply::Asked`].
+        dependent: Option<bool>,
     },
     /// The sender has changed what the two have said about each other. It stays within the server: of all
     /// this the addressee's client is told when the sender is there, and nothing else.

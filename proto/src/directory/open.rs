@@ -267,7 +267,8 @@ impl Session {
             return self.send(&Reply::Unavailable { attempt });
         }
         let caller = open.entry.clone();
-        self.route(to, Signal::Ask { attempt, caller, secret: copy, door, first });
+        let dependent = self.shown_to(&to);
+        self.route(to, Signal::Ask { attempt, caller, secret: copy, door, first, dependent });
     }
 
     fn answer(&mut self, attempt: AttemptId, mut door: Door, second: Vec<u8>) {
@@ -303,10 +304,10 @@ impl Session {
                     self.send(&Reply::Introduced { attempt, callee, secret, door, second });
                 }
             }
-            Signal::Ask { attempt, caller, secret, door, first } => {
+            Signal::Ask { attempt, caller, secret, door, first, dependent } => {
                 let from = caller.name.clone();
                 if open.accepts(&from) && open.introductions.be_asked(now, attempt, from.clone()) {
-                    self.send(&Reply::Asked { attempt, caller, secret, door, first });
+                    self.send(&Reply::Asked { attempt, caller, secret, door, first, dependent });
                     self.meet(attempt, from);
                 } else {
                     let me = open.name.clone();

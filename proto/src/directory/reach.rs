@@ -75,6 +75,13 @@ impl Session {
         seen.map(Candidate).collect()
     }
 
+    /// Whether this client's translator shows it to somebody elsewhere than to the server, if they are told where the
+    /// server sees it.
+    pub(super) fn shown_to(&self, name: &Name) -> Option<bool> {
+        let told = !self.seen_by(name).is_empty();
+        told.then(|| self.trail.mapping().is_dependent())
+    }
+
     /// This client is being asked whether it will be introduced. Unless it has reserved that, the caller is
     /// told at once where it is: then both can dial in the same moment.
     pub(super) fn meet(&mut self, attempt: AttemptId, caller: Name) {

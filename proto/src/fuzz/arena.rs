@@ -205,8 +205,9 @@ impl Arena {
         let (call, first) = initiate(&mut self.rng, me.agree(), them, &prologue).unwrap();
         let caller = me.entry(&bob);
         self.calls.insert(attempt, call);
-        let door = bobs_door();
-        self.server_says(&Reply::Asked { attempt, caller, secret: secret(0x71), door, first });
+        let (secret, door) = (secret(0x71), bobs_door());
+        let dependent = Some(false);
+        self.server_says(&Reply::Asked { attempt, caller, secret, door, first, dependent });
     }
 
     /// Does everything that the agent asks for, and what the world makes of it.
@@ -283,7 +284,7 @@ impl Arena {
                 assert!(self.doors.insert(attempt), "a door is opened twice");
                 self.pending.push_back(Pending::DoorOpened(attempt));
             }
-            Output::Probe { .. } => {}
+            Output::Guess(..) | Output::Probe { .. } => {}
             Output::SendPeer { conn, frame } => self.bob_hears(conn, &frame),
             Output::SendServer(body) => {
                 assert!(body.len() <= SERVER_FRAME_BYTES_MAX);

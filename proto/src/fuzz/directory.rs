@@ -336,7 +336,7 @@ impl Desk {
             }
             3..=5 => {
                 let (caller, secret) = (entry(who.as_str()), secret(0x71));
-                Signal::Ask { attempt, caller, secret, door, first: vec![1; 60] }
+                Signal::Ask { attempt, caller, secret, door, first: vec![1; 60], dependent: None }
             }
             6 | 7 => {
                 self.revision += 1;

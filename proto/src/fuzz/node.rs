@@ -152,7 +152,7 @@ fn server(arena: &mut Arena, step: u8, script: &mut Script<'_>) {
         _ => {
             let Some(caller) = identity.map(|identity| identity.entry(&who)) else { return };
             let (secret, door, first) = (secret(0x71), bobs_door(), script.chunk().to_vec());
-            Reply::Asked { attempt, caller, secret, door, first }
+            Reply::Asked { attempt, caller, secret, door, first, dependent: Some(true) }
         }
     };
     arena.server_says(&reply);

@@ -44,8 +44,10 @@ pub(super) struct Attempt {
     state: State,
     /// When whoever waits is told that it takes long, if they have not been.
     warns: Option<Time>,
-    /// Whether the other end's translator shows it to us elsewhere than to the server.
-    pub(super) dependent: bool,
+    /// Whether the other end's translator shows it to us elsewhere than to the server, if the server has said so.
+    pub(super) dependent: Option<bool>,
+    /// Whether it has been decided that something is guessed, or that nothing is.
+    pub(super) guessed: bool,
     /// This machine's own addresses.
     pub(super) own: Vec<SocketAddr>,
     /// Where the other end is being dialled already.
@@ -175,6 +177,7 @@ impl Node {
         secret: Secret<32>,
         door: Door,
         first: &[u8],
+        dependent: Option<bool>,
     ) {
         let name = caller.name.clone();
         let heard = match self.pinned(&name, caller) {
@@ -203,7 +206,8 @@ impl Node {
         self.show_next_port();
         self.open_door(id, &knock);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
-        self.attempts.insert(id, Attempt::new(now, &name, state));
+        let attempt = Attempt { dependent, ..Attempt::new(now, &name, state) };
+        self.attempts.insert(id, attempt);
     }
 
     /// The server says that the callee has agreed.
@@ -334,17 +338,6 @@ impl Node {
         }
     }
 
-    /// What stands in the way of an attempt that has come to nothing yet.
-    fn why_no_path(&self, id: AttemptId) -> NoPath {
-        let mine = self.seen.as_ref().is_some_and(|seen| seen.mapping().is_dependent());
-        let theirs = self.attempts.get(&id).is_some_and(|attempt| attempt.dependent);
-        match (mine, theirs) {
-            (true, true) => NoPath::BothDependent,
-            (true, false) | (false, true) => NoPath::Dependent,
-            (false, false) => NoPath::Timeout,
-        }
-    }
-
     /// Drops an attempt and says whom it was for.
     pub(super) fn drop_attempt(&mut self, id: AttemptId) -> Option<Name> {
         let attempt = self.attempts.remove(&id)?;
@@ -472,6 +465,12 @@ impl Attempt {
         matches!(self.state, State::CallerOpening { .. } | State::Asking { .. })
     }
 
+    /// Whether both ends know of it, and no connection has come of it yet.
+    pub(super) fn has_led_nowhere(&self) -> bool {
+        let opening = matches!(self.state, State::CallerOpening { .. });
+        !opening && self.links.is_empty() && self.sessions.is_empty()
+    }
+
     /// Whether it was begun a while ago.
     pub(super) fn is_old(&self, now: Time) -> bool {
         now + ATTEMPT_TIMEOUT >= self.expires + PRESENCE_GRACE
@@ -483,7 +482,8 @@ impl Attempt {
             expires: now + ATTEMPT_TIMEOUT,
             state,
             warns: Some(now + PATH_PATIENCE),
-            dependent: false,
+            dependent: None,
+            guessed: false,
             own: Vec::new(),
             dialled: Vec::new(),
             links: Vec::new(),

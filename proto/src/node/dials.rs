@@ -7,7 +7,7 @@ use super::{Node, Output};
 use crate::{
     crypto::secret::Secret,
     knock::KnockKey,
-    limits::{CANDIDATES_MAX, DIALS_BURST, DIALS_PER_SECOND},
+    limits::CANDIDATES_MAX,
     name::Name,
     reach::Policy,
     ticket::{AttemptId, callee_knock},
@@ -27,33 +27,6 @@ pub struct Dial {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// What may be dialled now, and since when that is counted.
-#[derive(Debug)]
-pub(super) struct Dials {
-    left: u32,
-    since: Time,
-}
-
-impl Default for Dials {
-    fn default() -> Self {
-        Self { left: DIALS_BURST, since: Time::ZERO }
-    }
-}
-
-impl Dials {
-    /// How many of `wanted` addresses may be dialled now; they count as dialled.
-    pub(super) fn take(&mut self, now: Time, wanted: usize) -> usize {
-        let seconds = self.since.until(now).as_secs();
-        let gained = u64::from(DIALS_PER_SECOND).saturating_mul(seconds);
-        let left = u64::from(self.left).saturating_add(gained).min(u64::from(DIALS_BURST));
-        self.since = self.since + std::time::Duration::from_secs(seconds);
-        let left = u32::try_from(left).unwrap_or(DIALS_BURST);
-        let granted = u32::try_from(wanted).map_or(left, |wanted| wanted.min(left));
-        self.left = left - granted;
-        granted as usize
-    }
-}
-
 impl Node {
     /// The server says that the callee is being asked, and where it is. It dials us as soon as it agrees;
     /// dialled now, our translator is open when it does, and whichever is quicker wins.
@@ -67,14 +40,16 @@ impl Node {
     ) {
         let attempt = self.attempts.get(&id);
         if attempt.is_some_and(|attempt| attempt.is_asking() && attempt.dialled.is_empty()) {
-            self.attempts.entry(id).and_modify(|attempt| attempt.dependent = dependent);
+            self.attempts.entry(id).and_modify(|attempt| attempt.dependent = Some(dependent));
             let knock = KnockKey(callee_knock(id, secret));
+            self.guess(now, id, None, &knock, &candidates);
             self.dial(now, id, None, knock, candidates);
         }
     }
 
     pub(super) fn dial_door(&mut self, now: Time, id: AttemptId, door: Door) {
         let knock = KnockKey(door.knock);
+        self.guess(now, id, Some(door.certificate), &knock, &door.candidates);
         self.dial(now, id, Some(door.certificate), knock, door.candidates);
     }
 
@@ -95,7 +70,7 @@ impl Node {
         let theirs = candidates.into_iter().map(|candidate| candidate.0);
         let new = theirs.filter(|address| !attempt.dialled.contains(address));
         let mut addresses = policy.dialled(&attempt.own, new.collect::<Vec<_>>(), most);
-        addresses.truncate(self.dials.take(now, addresses.len()));
+        addresses.truncate(self.allowances.dials.take(now, addresses.len()));
         if !addresses.is_empty() {
             attempt.dialled.extend(&addresses);
             let dial = Dial { certificate, knock, addresses };
@@ -106,25 +81,5 @@ impl Node {
     /// Which addresses pass between this person and somebody.
     pub(super) fn policy(&self, name: &Name) -> Policy {
         self.contacts.get(name).map(|contact| contact.policy).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn dials_are_bounded_at_once_and_over_time() {
-        let mut dials = Dials::default();
-        let burst = DIALS_BURST as usize;
-        let later = |millis| Time::ZERO + Duration::from_millis(millis);
-        assert_eq!(dials.take(later(0), 8), 8);
-        assert_eq!(dials.take(later(0), 10 * burst), burst - 8);
-        assert_eq!(dials.take(later(999), 1), 0);
-        assert_eq!(dials.take(later(1_001), 100), DIALS_PER_SECOND as usize);
-        assert_eq!(dials.take(later(1_999), 1), 0, "nothing is gained twice");
-        assert_eq!(dials.take(later(1_000_000_000), usize::MAX), burst);
     }
 }

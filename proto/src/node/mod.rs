@@ -2,9 +2,11 @@
 //! sessions with them. It knows no clock, no socket and no disk; a driver gives it [`Input`]s and carries
 //! out its [`Output`]s.
 
+mod allowance;
 mod attempts;
 mod contacts;
 mod dials;
+mod guesses;
 mod outbox;
 mod peers;
 mod reach;
@@ -31,11 +33,12 @@ use crate::{
     vault::{Contact, Standing, VaultKey},
     wire::server::Candidate,
 };
+use allowance::Allowances;
 use attempts::Attempt;
 pub use contacts::ContactView;
 use contacts::Request;
 pub use dials::Dial;
-use dials::Dials;
+pub use guesses::Guess;
 use outbox::Outbox;
 use peers::Peer;
 use reach::Seen;
@@ -121,6 +124,8 @@ pub enum Output {
     },
     /// Something that a person or a program may wait for.
     Event(Event),
+    /// Find the other end of an attempt by guessing.
+    Guess(AttemptId, Guess),
     /// Make a throw-away certificate, and admit these knocks. Answered by [`Input::DoorOpened`].
     OpenDoor {
         /// Which attempt.
@@ -289,7 +294,7 @@ pub struct Node {
     requests: BTreeMap<u32, Request>,
     next_request: u32,
     attempts: BTreeMap<AttemptId, Attempt>,
-    dials: Dials,
+    allowances: Allowances,
     retries: BTreeMap<Name, attempts::Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
@@ -352,7 +357,7 @@ impl Node {
             requests: BTreeMap::new(),
             next_request: 0,
             attempts: BTreeMap::new(),
-            dials: Dials::default(),
+            allowances: Allowances::default(),
             retries: BTreeMap::new(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{Conn, Node, Output, Refused};
+use super::{Conn, Node, Output, Refused, attempts::Attempt};
 use crate::{
     name::Name,
     reach::{Mapping, Policy, Probe},
+    ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing},
     wire::server::{Observer, Request},
@@ -63,6 +64,17 @@ impl Node {
         self.failures.get(name).copied()
     }
 
+    /// What stands in the way of an attempt that has come to nothing yet.
+    pub(super) fn why_no_path(&self, id: AttemptId) -> NoPath {
+        let mine = self.seen.as_ref().is_some_and(|seen| seen.mapping().is_dependent());
+        let theirs = self.attempts.get(&id).is_some_and(|attempt| attempt.dependent == Some(true));
+        match (mine, theirs) {
+            (true, true) => NoPath::BothDependent,
+            (true, false) | (false, true) => NoPath::Dependent,
+            (false, false) => NoPath::Timeout,
+        }
+    }
+
     /// Seeks a path to somebody for whom nothing waits.
     pub fn seek(&mut self, now: Time, name: &Name) {
         let there = self.present.contains_key(name) && self.is_friend(name);
@@ -75,7 +87,7 @@ impl Node {
     }
 
     /// The server says where it sees this client. Until it has seen it on its second port too, it is shown
-    /// there; and once more if that shows a translator which may be regular.
+    /// there, from two sockets; and once more if that shows a translator which may be regular.
     pub(super) fn observed(
         &mut self,
         now: Time,
@@ -91,10 +103,29 @@ impl Node {
         }
         let known = before.filter(|before| before.at == at).and_then(|before| before.again);
         match again {
-            None => self.probe(false),
-            Some(again) if again != at && known != Some(again) => self.probe(true),
+            None => {
+                self.probe(false);
+                self.probe(true);
+            }
+            Some(again) if again != at && known != Some(again) && step.is_none() => {
+                self.probe(true);
+            }
             Some(_) => {}
         }
+        let mapping = seen.mapping();
+        if mapping.is_dependent() && before.is_none_or(|before| before.mapping() != mapping) {
+            self.begin_anew(now);
+        }
+    }
+
+    /// What is under way began when nobody knew that this client cannot be dialled where the server sees it, so
+    /// whoever dials there dials in vain.
+    fn begin_anew(&mut self, now: Time) {
+        for name in self.abort_attempts(Attempt::has_led_nowhere) {
+            self.retries.remove(&name);
+            self.missed.insert(name);
+        }
+        self.seek_paths(now);
     }
 
     /// Shows the server the next port of a regular translator, so that it can tell where the ones behind it

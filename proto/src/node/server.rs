@@ -57,8 +57,8 @@ impl Node {
                 self.tell_server(&Request::NoteTaken { note });
             }
             Reply::Presence { name, online } => self.presence(now, name, online),
-            Reply::Asked { attempt, caller, secret, door, first } => {
-                self.asked(now, attempt, &caller, secret, door, &first);
+            Reply::Asked { attempt, caller, secret, door, first, dependent } => {
+                self.asked(now, attempt, &caller, secret, door, &first, dependent);
             }
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 self.introduced(now, attempt, &callee, &secret, door, &second);

@@ -230,8 +230,8 @@ impl LyingServer {
             }
         };
         match reply {
-            Reply::Asked { attempt, caller, secret, door, first } => {
-                Reply::Asked { attempt, caller: other(caller), secret, door, first }
+            Reply::Asked { attempt, caller, secret, door, first, dependent } => {
+                Reply::Asked { attempt, caller: other(caller), secret, door, first, dependent }
             }
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 Reply::Introduced { attempt, callee: other(callee), secret, door, second }

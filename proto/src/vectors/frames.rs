@@ -97,6 +97,7 @@ fn replies() -> Vec<Reply> {
             secret: secret(),
             door: door(),
             first: vec![10],
+            dependent: Some(true),
         },
         Reply::Introduced {
             attempt: ATTEMPT,

@@ -397,6 +397,10 @@ pub enum Reply {
         /// The first handshake message.
         #[cbor(n(4), with = "minicbor::bytes")]
         first: Vec<u8>,
+        /// Whether the caller's translator shows it to each of its peers at another address than the first candidate;
+        /// missing if that is not where the server sees it.
+        #[n(5)]
+        dependent: Option<bool>,
     },
     /// The callee agreed.
     #[n(11)]

@@ -193,6 +193,7 @@ impl World {
                     self.push(Channel::Up(link), Delivery::Frame(body));
                 }
             }
+            Output::Guess(_, guess) => self.machine(who).guesses.push(guess),
             Output::Probe { .. } => {}
             Output::Store(_) => unreachable!("stores are committed"),
         }
@@ -217,6 +218,7 @@ impl World {
                 self.happened(|| Happened::SaidToServer { who: who(), request: request() });
             }
             Output::CloseDoor { .. }
+            | Output::Guess(..)
             | Output::OpenDoor { .. }
             | Output::Probe { .. }
             | Output::Store(_) => {}

@@ -369,6 +369,7 @@ impl World {
             frames: Vec::new(),
             doors: BTreeMap::new(),
             dials: BTreeMap::new(),
+            guesses: Vec::new(),
             crash_after: None,
             crash: Crash::Killed,
             driver: Driver::Eager,

@@ -11,7 +11,7 @@ use crate::{
     knock::KnockKey,
     login::SessionKey,
     name::Name,
-    node::{Dial, Event, Node},
+    node::{Dial, Event, Guess, Node},
     ticket::AttemptId,
     wire::server::SessionId,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) frames: Vec<Vec<u8>>,
     pub(crate) doors: BTreeMap<AttemptId, OpenDoor>,
     pub(crate) dials: BTreeMap<AttemptId, Vec<Dial>>,
+    /// What it was to do to find others by guessing.
+    pub(crate) guesses: Vec<Guess>,
     /// After how many more outputs the agent dies.
     pub(crate) crash_after: Option<usize>,
     /// And how.

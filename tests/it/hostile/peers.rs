@@ -249,7 +249,7 @@ fn befriend_somebody_who_leaves(server: &Server, bob: &Person) {
 fn answers_to_what_is_asked(mallory: &mut Online) -> Path {
     let mut asked = mallory.is_asked();
     for reply in mallory.overhears() {
-        if let Reply::Asked { attempt, caller, secret, door, first } = reply {
+        if let Reply::Asked { attempt, caller, secret, door, first, .. } = reply {
             asked = Asked { attempt, caller, secret, door, first };
         }
     }

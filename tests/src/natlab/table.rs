@@ -16,17 +16,17 @@ use super::Kind;
 const TABLE: &str = "
            open fw full addr home cgnful cgnhom sym seq cgnsym v6only dual noudp
     open    D   D   D    D    D     D      D     D   D    D      -     D     -
-    fw      D   D   D    D    D     D      D     g   P    g      -     g     -
+    fw      D   D   D    D    D     D      D     G   P    G      -     G     -
     full    D   D   D    D    D     D      D     D   D    D      -     D     -
     addr    D   D   D    D    D     D      D     D   D    D      -     D     -
-    home    D   D   D    D    D     D      D     g   P    g      -     g     -
-    cgnful  D   D   D    D    D     D      D     g   P    g      -     g     -
-    cgnhom  D   D   D    D    D     D      D     g   P    g      -     g     -
-    sym     D   g   D    D    g     g      g     -   -    -      -     -     -
+    home    D   D   D    D    D     D      D     G   P    G      -     G     -
+    cgnful  D   D   D    D    D     D      D     G   P    G      -     G     -
+    cgnhom  D   D   D    D    D     D      D     G   P    G      -     G     -
+    sym     D   G   D    D    G     G      G     -   -    -      -     -     -
     seq     D   P   D    D    P     P      P     -   -    -      -     -     -
-    cgnsym  D   g   D    D    g     g      g     -   -    -      -     -     -
-    v6only  -   -   -    -    -     -      -     -   -    -      V     V     -
-    dual    D   g   D    D    g     g      g     -   -    -      V     V     -
+    cgnsym  D   G   D    D    G     G      G     -   -    -      -     -     -
+    v6only  -   -   -    -    -     -      -     -   -    -      V     v     -
+    dual    D   G   D    D    G     G      G     -   -    -      v     v     -
     noudp   -   -   -    -    -     -      -     -   -    -      -     -     -
 ";
 

@@ -2,6 +2,8 @@
 //! every kind, whose every round trip can be counted exactly. It needs no privilege.
 
 mod clock;
+#[cfg(test)]
+mod guessing;
 mod nat;
 mod socket;
 #[cfg(test)]
@@ -52,7 +54,7 @@ struct Net {
     lots: u64,
 }
 
-/// A machine's one socket, and where others see it.
+/// A machine's socket, and where others see it.
 #[derive(Debug)]
 pub struct Machine {
     sim: Sim,
@@ -117,11 +119,13 @@ impl Sim {
             net.nats.insert(outer.into(), Nat::new(behaviour));
             net.behind.insert(inner.into(), outer.into());
         }
-        let address = SocketAddr::from((inner, 4433));
+        Machine { sim: self.clone(), socket: self.socket(SocketAddr::from((inner, 4433))) }
+    }
+
+    fn socket(&self, address: SocketAddr) -> Arc<SimSocket> {
         let inbox = Arc::new(Inbox::default());
         self.net().inboxes.insert(address, inbox.clone());
-        let socket = Arc::new(SimSocket { sim: self.clone(), address, inbox });
-        Machine { sim: self.clone(), socket }
+        Arc::new(SimSocket { sim: self.clone(), address, inbox })
     }
 
     /// Sends a datagram, from a machine's own address.
@@ -181,6 +185,23 @@ impl Machine {
     #[must_use]
     pub fn seen_by(&self, server: &Self) -> SocketAddr {
         self.sim.net().outward(self.socket.address, server.socket.address)
+    }
+
+    /// The same machine with another socket.
+    #[must_use]
+    pub fn beside(&self, port: u16) -> Self {
+        let address = SocketAddr::new(self.socket.address.ip(), port);
+        Self { sim: self.sim.clone(), socket: self.sim.socket(address) }
+    }
+
+    /// Sends a datagram that is no QUIC.
+    pub fn sends(&self, to: SocketAddr, datagram: &[u8]) {
+        self.sim.send(self.socket.address, to, datagram.to_vec());
+    }
+
+    /// Waits for a datagram, and says where it comes from. Nothing else may read from the socket.
+    pub async fn hears(&self) -> (SocketAddr, Vec<u8>) {
+        std::future::poll_fn(|cx| self.socket.inbox.take(cx)).await
     }
 
     /// A QUIC endpoint on the machine's socket, that dials and answers.

@@ -43,6 +43,17 @@ impl Inbox {
             reader.wake();
         }
     }
+
+    pub(super) fn take(&self, cx: &Context<'_>) -> Poll<(SocketAddr, Vec<u8>)> {
+        let mut inbox = locked(&self.0);
+        match inbox.datagrams.pop_front() {
+            Some(datagram) => Poll::Ready(datagram),
+            None => {
+                inbox.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
 }
 
 impl AsyncUdpSocket for SimSocket {
@@ -64,11 +75,7 @@ impl AsyncUdpSocket for SimSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut inbox = locked(&self.inbox.0);
-        let Some((from, datagram)) = inbox.datagrams.pop_front() else {
-            inbox.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
+        let Poll::Ready((from, datagram)) = self.inbox.take(cx) else { return Poll::Pending };
         let length = datagram.len().min(bufs[0].len());
         bufs[0][..length].copy_from_slice(&datagram[..length]);
         let mut received = RecvMeta::default();

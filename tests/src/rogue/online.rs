@@ -158,7 +158,7 @@ impl Online {
     #[track_caller]
     pub fn is_asked(&mut self) -> Asked {
         self.awaits(|reply| match reply {
-            Reply::Asked { attempt, caller, secret, door, first } => {
+            Reply::Asked { attempt, caller, secret, door, first, .. } => {
                 Some(Asked { attempt, caller, secret, door, first })
             }
             _ => None,

@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &["id", "limits"]),
     ("name", &["base32"]),
     ("knock", &["crypto"]),
+    ("guess", &["crypto", "knock", "limits", "reach"]),
     ("noise", &["crypto"]),
     ("ratchet", &["crypto", "limits", "time"]),
     ("session", &["crypto", "ratchet", "time"]),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "node",
         &[
             "crypto",
+            "guess",
             "handshake",
             "id",
             "identity",

@@ -101,6 +101,11 @@ impl Door {
         }
     }
 
+    /// Whether a knock that came as a datagram of its own is one of this attempt's. It opens nothing.
+    pub(super) fn expects(&self, attempt: AttemptId, knock: &Knock) -> bool {
+        self.rules().armed.get(&attempt).is_some_and(|armed| armed.key.admits(knock))
+    }
+
     /// Which attempt a connection with this first connection id belongs to.
     pub(super) fn attempt(&self, first: &ConnectionId) -> Option<AttemptId> {
         let knock = Knock(<[u8; KNOCK_BYTES]>::try_from(&first[..]).ok()?);

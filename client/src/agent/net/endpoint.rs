@@ -4,7 +4,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -54,6 +54,9 @@ pub(in crate::agent) struct Network {
     pub(super) door: Arc<Door>,
     /// The same socket, for datagrams that are no QUIC. Nothing is received here.
     plain: Arc<UdpSocket>,
+    /// Endpoints on sockets through which somebody was found who could not be found through that one.
+    others: Arc<Mutex<Vec<Endpoint>>>,
+    cid_key: u64,
 }
 
 impl Network {
@@ -64,16 +67,32 @@ impl Network {
         let socket = socket()?;
         let plain = Arc::new(socket.try_clone()?);
         let socket = runtime.wrap_udp_socket(socket)?;
-        let mut config = EndpointConfig::default();
-        let ids = move || SilentIds(HashedConnectionIdGenerator::from_key(cid_key));
-        config.cid_generator(move || Box::new(ids()));
+        let config = silent_config(cid_key);
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.
         let listening = peer_server(ThrowAway::generate()?.accept()?);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
-        Ok(Self { endpoint, door, plain })
+        Ok(Self { endpoint, door, plain, others: Arc::default(), cid_key })
+    }
+
+    /// An endpoint on another socket behind the same door, which dials and does not answer.
+    pub(super) fn beside(&self, socket: UdpSocket) -> io::Result<Endpoint> {
+        let runtime = Arc::new(TokioRuntime);
+        let socket = runtime.wrap_udp_socket(socket)?;
+        let guarded = Arc::new(Guarded { socket, door: self.door.clone() });
+        let config = silent_config(self.cid_key);
+        let endpoint = Endpoint::new_with_abstract_socket(config, None, guarded, runtime)?;
+        let mut others = self.others();
+        others.retain(|other| other.open_connections() > 0);
+        others.push(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    /// Sends a datagram from the socket of everything else. Lost here or on the way is the same.
+    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        let _ = self.plain.send_to(datagram, as_seen_by(&self.plain, to));
     }
 
     /// Shows this machine to `observer`, from the socket of everything else or from a fresh one. Datagrams get
@@ -81,11 +100,7 @@ impl Network {
     pub(in crate::agent) fn probe(&self, observer: SocketAddr, probe: Probe) {
         let fresh = || Ok::<_, io::Error>(Arc::new(socket()?));
         let Ok(from) = (if probe.fresh { fresh() } else { Ok(self.plain.clone()) }) else { return };
-        let ipv6 = from.local_addr().is_ok_and(|address| address.is_ipv6());
-        let observer = match observer {
-            SocketAddr::V4(v4) if ipv6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-            other => other,
-        };
+        let observer = as_seen_by(&from, observer);
         tokio::spawn(async move {
             for pause in PROBES {
                 tokio::time::sleep(pause).await;
@@ -98,11 +113,40 @@ impl Network {
     /// Waits until every connection has been closed, and the other ends know.
     pub(in crate::agent) async fn idle(&self) {
         self.endpoint.wait_idle().await;
+        let others = self.others().clone();
+        for other in others {
+            other.wait_idle().await;
+        }
     }
 
     /// Closes every connection that is left.
     pub(in crate::agent) fn close(&self) {
         self.endpoint.close(0_u32.into(), b"");
+        for other in self.others().iter() {
+            other.close(0_u32.into(), b"");
+        }
+    }
+
+    fn others(&self) -> MutexGuard<'_, Vec<Endpoint>> {
+        // Each change is one call, so a panic elsewhere leaves nothing half-changed.
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An endpoint that answers nobody with a stateless reset.
+fn silent_config(cid_key: u64) -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    let ids = move || SilentIds(HashedConnectionIdGenerator::from_key(cid_key));
+    config.cid_generator(move || Box::new(ids()));
+    config
+}
+
+/// An address as a socket of either family takes it.
+fn as_seen_by(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
+    let ipv6 = socket.local_addr().is_ok_and(|own| own.is_ipv6());
+    match address {
+        SocketAddr::V4(v4) if ipv6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        other => other,
     }
 }
 

@@ -15,7 +15,7 @@ use hither_proto::{
     ticket::AttemptId,
     wire::{self, server::Candidate},
 };
-use quinn::{ClientConfig, Connection, ConnectionId, ServerConfig};
+use quinn::{ClientConfig, Connection, ConnectionId, Endpoint, ServerConfig, TransportConfig};
 use rustls::pki_types::CertificateDer;
 use tokio::{
     io::BufReader,
@@ -25,9 +25,9 @@ use tokio::{
 
 use super::{
     addresses,
-    door::{Opened, plain},
+    door::{Door, Opened, plain},
     endpoint::{self, Network},
-    frames, silence,
+    frames, guess, silence,
     tls::{NO_NAME, ThrowAway, TlsError},
     watch,
 };
@@ -86,6 +86,8 @@ pub(in crate::agent) struct Peers {
     attempts: HashMap<AttemptId, Attempt>,
     connections: HashMap<Conn, Carried>,
     answers: Answers,
+    /// Whose turn it is to knock at many ports.
+    turn: guess::Turn,
     next: u64,
 }
 
@@ -110,7 +112,8 @@ impl Peers {
         tokio::spawn(answer(network.clone(), answers.clone(), to.clone()));
         tokio::spawn(watch::watch(to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
-        Self { network, to, attempts, connections, answers, next: 0 }
+        let turn = guess::Turn::default();
+        Self { network, to, attempts, connections, answers, turn, next: 0 }
     }
 
     /// Opens the door of an attempt: its certificate's hash, and where it can be found. `towards` is
@@ -135,21 +138,39 @@ impl Peers {
     /// Dials the other end's door, again and again, until the attempt's own door is closed.
     pub(in crate::agent) fn dial(&mut self, attempt: AttemptId, dial: node::Dial, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let node::Dial { certificate, knock: key, addresses } = dial;
-        let Ok(tls) = open.certificate.dial(certificate) else { return };
-        let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
-        let transport = Arc::new(endpoint::peer_transport());
-        for address in addresses {
-            for pause in REDIALS {
-                let knock = key.knock(&mut rng);
-                let mut config = ClientConfig::new(tls.clone());
-                config.transport_config(transport.clone());
-                config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
-                let dial =
-                    Dial { network: self.network.clone(), to: self.to.clone(), attempt, address };
+        let (endpoint, door, to) =
+            (self.network.endpoint.clone(), self.network.door.clone(), self.to.clone());
+        let from = Dialler { endpoint, door, to, attempt };
+        let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+        for (pause, address, config) in dials.each(&mut rng) {
+            open.dials.spawn(from.clone().dial(pause, address, config));
+        }
+    }
+
+    /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
+    pub(in crate::agent) fn guess(&mut self, attempt: AttemptId, guess: node::Guess, mut rng: Rng) {
+        let Some(open) = self.attempts.get_mut(&attempt) else { return };
+        let network = self.network.clone();
+        match guess {
+            node::Guess::Knock { at, knock } => {
+                open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
+            }
+            node::Guess::Listen(dial) => {
+                let Some(at) = dial.addresses.first().copied() else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+                let (to, door) = (self.to.clone(), network.door.clone());
                 open.dials.spawn(async move {
-                    tokio::time::sleep(pause).await;
-                    dial.run(config).await;
+                    let mut dialling = JoinSet::new();
+                    guess::listen(door.clone(), attempt, at, |socket| {
+                        let Ok(endpoint) = network.beside(socket) else { return };
+                        let from =
+                            Dialler { endpoint, door: door.clone(), to: to.clone(), attempt };
+                        for (pause, address, config) in dials.each(&mut rng) {
+                            dialling.spawn(from.clone().dial(pause, address, config));
+                        }
+                    })
+                    .await;
+                    dialling.join_all().await;
                 });
             }
         }
@@ -250,19 +271,49 @@ async fn answer(network: Network, answers: Answers, to: mpsc::Sender<ToAgent>) {
     }
 }
 
-/// One dial of one candidate.
-struct Dial {
-    network: Network,
-    to: mpsc::Sender<ToAgent>,
-    attempt: AttemptId,
-    address: SocketAddr,
+/// What all dials of one door have in common.
+struct Dials {
+    tls: Arc<dyn quinn::crypto::ClientConfig>,
+    transport: Arc<TransportConfig>,
+    knock: KnockKey,
+    addresses: Vec<SocketAddr>,
 }
 
-impl Dial {
-    async fn run(self, config: ClientConfig) {
-        let Network { endpoint, door, .. } = self.network;
-        let opened = door.open(self.address);
-        let Ok(connecting) = endpoint.connect_with(config, self.address, NO_NAME) else {
+impl Dials {
+    fn new(own: &ThrowAway, dial: node::Dial) -> Option<Self> {
+        let node::Dial { certificate, knock, addresses } = dial;
+        let tls = Arc::new(own.dial(certificate).ok()?);
+        Some(Self { tls, transport: Arc::new(endpoint::peer_transport()), knock, addresses })
+    }
+
+    /// Every dial: after which pause, where, and how.
+    fn each(&self, rng: &mut Rng) -> Vec<(Duration, SocketAddr, ClientConfig)> {
+        let times = self.addresses.iter().flat_map(|to| REDIALS.map(|pause| (pause, *to)));
+        let dial = |(pause, address)| {
+            let knock = self.knock.knock(rng);
+            let mut config = ClientConfig::new(self.tls.clone());
+            config.transport_config(self.transport.clone());
+            config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
+            (pause, address, config)
+        };
+        times.map(dial).collect()
+    }
+}
+
+/// From where dials are made, and for whom.
+#[derive(Clone)]
+struct Dialler {
+    endpoint: Endpoint,
+    door: Arc<Door>,
+    to: mpsc::Sender<ToAgent>,
+    attempt: AttemptId,
+}
+
+impl Dialler {
+    async fn dial(self, pause: Duration, address: SocketAddr, config: ClientConfig) {
+        tokio::time::sleep(pause).await;
+        let opened = self.door.open(address);
+        let Ok(connecting) = self.endpoint.connect_with(config, address, NO_NAME) else {
             return;
         };
         if let Ok(Ok(connection)) = tokio::time::timeout(ATTEMPT_TIMEOUT, connecting).await {

@@ -30,7 +30,9 @@ use zeroize::Zeroizing;
 use super::{
     door::Opened,
     endpoint::{self, Network},
-    frames, silence, tls,
+    frames,
+    race::race,
+    silence, tls,
 };
 use crate::agent::{ToAgent, session_file::SavedSession};
 use crate::fault::Fault;
@@ -41,9 +43,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the server may leave packets unanswered. Dialling it anew is quicker than to wait for a path that
 /// has gone.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// How long one address gets before the next one is tried beside it (RFC 8305).
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// The TLS alert `no_application_protocol` (RFC 7301): no version that both know.
 const NO_COMMON_VERSION: u8 = 120;
@@ -103,35 +102,29 @@ impl Link {
     ) -> Result<Self, Fault> {
         let unreachable = || Fault::ServerUnreachable { host: host.host.clone(), port: host.port };
         let addresses = tokio::net::lookup_host((host.host.as_str(), host.port)).await;
-        let addresses: Vec<_> = addresses.map_err(|_| unreachable())?.collect();
+        let addresses = addresses.map_err(|_| unreachable())?;
         let mut config = tls::server(expected).map(|tls| ClientConfig::new(Arc::new(tls)));
         if let Ok(config) = &mut config {
             config.transport_config(Arc::new(endpoint::server_transport()));
             config.initial_dst_cid_provider(Arc::new(endpoint::random_id));
         }
         let config = config.map_err(|_| unreachable())?;
-        let mut dials = task::JoinSet::new();
-        for (at, address) in (0..).zip(addresses) {
+        let dialled = race(addresses, |address| {
             let (network, config) = (network.clone(), config.clone());
-            dials.spawn(async move {
-                tokio::time::sleep(NEXT_ADDRESS * at).await;
-                dial(&network, config, address).await
-            });
-        }
-        let mut fault = unreachable();
-        while let Some(dialled) = dials.join_next().await {
-            match dialled {
-                Ok(Ok((connection, opened))) => return Self::open(host, connection, opened).await,
-                Ok(Err(NoDial::Refused(reason))) if tls::is_identity_mismatch(&reason) => {
-                    fault = Fault::ServerIdentityMismatch { host: host.host.clone() };
-                }
-                Ok(Err(NoDial::Version)) => {
-                    fault = Fault::ServerVersion { host: host.host.clone() };
-                }
-                _ => {}
+            async move { dial(&network, config, address).await }
+        });
+        let reasons = match dialled.await {
+            Ok((connection, opened)) => return Self::open(host, connection, opened).await,
+            Err(reasons) => reasons,
+        };
+        let said = reasons.iter().rev().find_map(|reason| match reason {
+            NoDial::Refused(reason) if tls::is_identity_mismatch(reason) => {
+                Some(Fault::ServerIdentityMismatch { host: host.host.clone() })
             }
-        }
-        Err(fault)
+            NoDial::Version => Some(Fault::ServerVersion { host: host.host.clone() }),
+            NoDial::Refused(_) | NoDial::Silent => None,
+        });
+        Err(said.unwrap_or_else(unreachable))
     }
 
     async fn open(host: &Host, connection: Connection, opened: Opened) -> Result<Self, Fault> {

@@ -34,11 +34,11 @@ struct Told {
 /// Changes what the callee is told.
 fn asked(change: impl Fn(&mut Told) + 'static) -> Lie {
     Box::new(move |_, reply| match reply {
-        Reply::Asked { attempt, caller: other, secret, door, first: message } => {
+        Reply::Asked { attempt, caller: other, secret, door, first: message, dependent } => {
             let mut told = Told { attempt, other, secret, door, message };
             change(&mut told);
             let Told { attempt, other: caller, secret, door, message: first } = told;
-            vec![Reply::Asked { attempt, caller, secret, door, first }]
+            vec![Reply::Asked { attempt, caller, secret, door, first, dependent }]
         }
         other => vec![other],
     })

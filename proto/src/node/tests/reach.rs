@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     limits::{CANDIDATES_MAX, PATH_PATIENCE},
-    node::{Event, Hold, Input, NoPath},
+    node::{Event, Guess, Hold, Input, NoPath},
     reach::Policy,
     wire::{
         self,
@@ -172,4 +172,97 @@ fn a_path_is_sought_for_whoever_only_asks_for_one() {
     world.settle("alice");
     world.wait(PATH_PATIENCE);
     assert_eq!(world.node("alice").no_path(&name("bob")), Some(NoPath::Timeout));
+}
+
+/// The server says that whoever is `dependent` has a translator that shows them to each of their peers at another port.
+fn translated(seed: u8, dependent: &'static [&'static str]) -> World {
+    let mut world = World::of_friends(seed, &["alice", "bob"]);
+    world.lie = Some(Box::new(|whom, reply| {
+        let is_dependent = |who: &str| dependent.contains(&who);
+        let other = if whom == "alice" { "bob" } else { "alice" };
+        vec![match reply {
+            Reply::Observed { at, step, observer, .. } if is_dependent(whom) => {
+                let again = Some(Candidate(SocketAddr::new(at.0.ip(), at.0.port() ^ 1)));
+                Reply::Observed { at, again, step, observer }
+            }
+            Reply::Meet { attempt, secret, candidates, .. } => {
+                Reply::Meet { attempt, secret, candidates, dependent: is_dependent(other) }
+            }
+            Reply::Asked { attempt, caller, secret, door, first, dependent: Some(_) } => {
+                let dependent = Some(is_dependent(other));
+                Reply::Asked { attempt, caller, secret, door, first, dependent }
+            }
+            reply => reply,
+        }]
+    }));
+    for (one, other) in [("alice", "bob"), ("bob", "alice")] {
+        // What is said to the server about a policy is answered by where it sees them.
+        let now = world.now;
+        world.node(one).set_policy(now, &name(other), Policy::Public).unwrap();
+        world.settle(one);
+    }
+    world.run();
+    world
+}
+
+#[test]
+fn whoever_is_found_by_guessing_only_listens_and_the_other_knocks() {
+    for (seed, dependent) in [(11, "alice"), (12, "bob")] {
+        let mut world = translated(seed, if dependent == "alice" { &["alice"] } else { &["bob"] });
+        world.send("alice", "bob", "hello");
+        let easy = if dependent == "alice" { "bob" } else { "alice" };
+        let (easy_at, hard_at) = (world.machine(easy).address, world.machine(dependent).address);
+        let [Guess::Knock { at, .. }] = &world.machine(easy).guesses[..] else {
+            panic!("{:?}", world.machine(easy).guesses);
+        };
+        assert_eq!(*at, hard_at.ip());
+        let [Guess::Listen(dial)] = &world.machine(dependent).guesses[..] else {
+            panic!("{:?}", world.machine(dependent).guesses);
+        };
+        assert_eq!(dial.addresses, [easy_at]);
+    }
+}
+
+#[test]
+fn nothing_is_guessed_where_nothing_can_be_found_or_everybody_can() {
+    for (seed, dependent) in [(13, &[][..]), (14, &["alice", "bob"])] {
+        let mut world = translated(seed, dependent);
+        world.send("alice", "bob", "hello");
+        for who in ["alice", "bob"] {
+            assert!(world.machine(who).guesses.is_empty(), "{dependent:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_guessed_at_whom_the_server_has_not_seen() {
+    let mut world = translated(15, &["bob"]);
+    let now = world.now;
+    world.node("alice").set_policy(now, &name("bob"), Policy::Lan).unwrap();
+    world.settle("alice");
+    world.run();
+    world.send("alice", "bob", "hello");
+    for who in ["alice", "bob"] {
+        assert!(world.machine(who).guesses.is_empty());
+    }
+}
+
+#[test]
+fn what_began_before_a_mapping_was_known_begins_anew_and_once() {
+    let mut world = World::of_friends(16, &["alice", "bob"]);
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    let asked = |world: &mut World| {
+        let said = world.machine("bob").said.iter();
+        let requests = said.map(|body| wire::decode::<Request>(body).unwrap());
+        requests.filter(|request| matches!(request, Request::Introduce { .. })).count()
+    };
+    assert_eq!(asked(&mut world), 0);
+    let at = Candidate(world.machine("bob").address);
+    let again = Some(Candidate(SocketAddr::new(at.0.ip(), at.0.port() ^ 1)));
+    for _ in 0..2 {
+        world.server_says("bob", &Reply::Observed { at, again, step: None, observer: None });
+        world.run();
+        assert_eq!(asked(&mut world), 1);
+    }
 }

@@ -1,0 +1,62 @@
+//! Which attempts take a guess, and who knocks in it: an end is guessed at only where the server itself has seen it.
+
+use std::net::IpAddr;
+
+use super::{Dial, Node, Output};
+use crate::{
+    guess::Part,
+    knock::KnockKey,
+    reach::{Mapping, Policy},
+    ticket::AttemptId,
+    time::Time,
+    wire::server::Candidate,
+};
+
+/// What is to be done so that an end is found which can be found by guessing only, a little after it is dialled
+/// ([`crate::limits::GUESS_AFTER`]) and until its door is closed.
+#[derive(Debug)]
+pub enum Guess {
+    /// Knock at this address, at [`crate::guess::Ports`].
+    Knock {
+        /// Where.
+        at: IpAddr,
+        /// The key of the knocks that the other end lets in.
+        knock: KnockKey,
+    },
+    /// Open [`crate::limits::GUESS_SOCKETS`] sockets towards the one address of the dial, at once, and dial from whichever
+    /// hears a knock for this attempt's door.
+    Listen(Dial),
+}
+
+impl Node {
+    /// Has this end do its part, once in an attempt, if one is needed to find the other end.
+    pub(super) fn guess(
+        &mut self,
+        now: Time,
+        id: AttemptId,
+        certificate: Option<[u8; 32]>,
+        knock: &KnockKey,
+        candidates: &[Candidate],
+    ) {
+        let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| !attempt.guessed) else {
+            return;
+        };
+        // Without the server's word on it, the first candidate is the other end's own.
+        let Some(dependent) = attempt.dependent else { return };
+        attempt.guessed = true;
+        let name = attempt.name.clone();
+        let seen: Vec<_> = candidates.iter().map(|candidate| candidate.0).collect();
+        let mine = self.seen().map_or(Mapping::Unknown, |(_, mapping)| mapping);
+        let wanted = matches!(self.policy(&name), Policy::All | Policy::Public);
+        let Some(part) = Part::of(mine, dependent, &seen).filter(|_| wanted) else { return };
+        if self.allowances.guesses.take(now, 1) == 0 {
+            return;
+        }
+        let knock = KnockKey(knock.0.duplicate());
+        let guess = match part {
+            Part::Knocks(at) => Guess::Knock { at, knock },
+            Part::Listens(at) => Guess::Listen(Dial { certificate, knock, addresses: vec![at] }),
+        };
+        self.outputs.push_back(Output::Guess(id, guess));
+    }
+}
