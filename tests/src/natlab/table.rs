@@ -25,8 +25,8 @@ const TABLE: &str = "
     sym     D   G   D    D    G     G      G     -   -    -      -     -     -
     seq     D   P   D    D    P     P      P     -   -    -      -     -     -
     cgnsym  D   G   D    D    G     G      G     -   -    -      -     -     -
-    v6only  -   -   -    -    -     -      -     -   -    -      V     v     -
-    dual    D   G   D    D    G     G      G     -   -    -      v     v     -
+    v6only  -   -   -    -    -     -      -     -   -    -      V     V     -
+    dual    D   G   D    D    G     G      G     -   -    -      V     V     -
     noudp   -   -   -    -    -     -      -     -   -    -      -     -     -
 ";
 
