@@ -85,17 +85,18 @@ fn an_answer_that_comes_too_late_opens_nothing() {
     let lab = Lab::new("answered late");
     let (_server, alice, mut mallory, _) = befriended(&lab, "alice");
     let sending = alice.starts(&["send", "mallory", "--wait", "60s", "hello"], None);
-    let asked = mallory.is_asked();
+    let first = mallory.is_asked();
     sending.wait().fails(6, "peer_unreachable");
-    let late = mallory.answers(&asked);
+    // Whoever asks again has given up what they asked before.
+    let second = mallory.is_asked();
+    let late = mallory.answers(&first);
     let wire = Forwarder::to(late.place());
     assert!(late.knocks_at(wire.address(), &mut rng(), &late.mine, IN_VAIN).is_none());
     assert!(!wire.forth().is_empty(), "somebody has knocked");
     assert_eq!(wire.back(), [[0; 0]; 0]);
     assert_eq!(alice.queue().len(), 1);
 
-    let asked = mallory.is_asked();
-    let mut path = mallory.answers(&asked).dials(&mut rng());
+    let mut path = mallory.answers(&second).dials(&mut rng());
     assert_eq!(takes_text(&mut path), "hello");
     until_true("the text is delivered", || alice.queue().is_empty());
 }
