@@ -199,6 +199,11 @@ impl Config {
         }
     }
 
+    /// Files that this names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.certificate_key].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// The keys whose values differ and that are read when a server starts, and never again.
     pub(crate) fn fixed_since(&self, start: &Self) -> Vec<&'static str> {
         let differ = [
@@ -208,6 +213,7 @@ impl Config {
             ("log_format", self.log_format != start.log_format),
             ("log_addresses", self.log_addresses != start.log_addresses),
             ("metrics", self.metrics != start.metrics),
+            ("sunset", self.sunset != start.sunset),
         ];
         differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
