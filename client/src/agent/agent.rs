@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     ToAgent,
-    account::{Account, Resumption},
+    account::{Account, Ended, Resumption},
     locking::{AutoLock, Locked},
     net::{Connected, FromServer, Link, Network, Peers},
     session_file::{self, SavedSession},
@@ -350,7 +350,7 @@ impl Agent {
                 account.server = None;
                 account.cut_logout();
                 account.inquiries.cut();
-                let ended = account.ended;
+                let ended = account.ended.is_some();
                 self.handle(Input::ServerDown);
                 if !ended {
                     self.reconnect(Duration::ZERO);
@@ -367,10 +367,12 @@ impl Agent {
         match outcome {
             Resumption::Up(link, key) => {
                 account.server = Some(link.carry(key, self.to.clone()));
+                account.absence = None;
                 self.handle(Input::ServerUp);
                 self.notify(Notice::Online);
             }
-            Resumption::Ended => account.end(now),
+            Resumption::Failed(why) => account.absence = Some(why),
+            Resumption::Ended(why) => account.end(now, why),
         }
     }
 
@@ -392,11 +394,15 @@ impl Agent {
                     Ok(mut link) => link.resume(&saved).await.map(|key| (link, key)),
                     Err(fault) => Err(fault),
                 };
-                match resumed {
+                let failed = match resumed {
                     Ok((link, key)) => break Resumption::Up(Box::new(link), key),
-                    Err(Fault::AuthFailed) => break Resumption::Ended,
-                    Err(_) => {}
-                }
+                    Err(fault) => match Ended::by(&fault) {
+                        Some(ended) => break Resumption::Ended(ended),
+                        None => Resumption::Failed(fault),
+                    },
+                };
+                // The agent has gone if it does not listen, which is looked at below.
+                let _ = to.send(ToAgent::Resumed { epoch, outcome: failed }).await;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RECONNECT_MAX);
                 if to.is_closed() {

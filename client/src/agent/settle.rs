@@ -9,6 +9,7 @@ use hither_proto::{
 };
 
 use super::{
+    account::Ended,
     agent::{Agent, Notice, unix_now},
     store::StoreError,
 };
@@ -112,7 +113,7 @@ impl Agent {
             }
             Output::Event(event) => {
                 if event == Event::TakenOver {
-                    account.end(now);
+                    account.end(now, Ended::TakenOver);
                 }
                 self.notify(Notice::Node(event));
             }

@@ -217,15 +217,14 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         Task::ListDevices { name } => devices::list(database, &name),
         Task::RevokeDevice { name, device } => devices::revoke(database, &name, device),
         Task::ReturnSession { name, session } => {
-            devices::park_others(database, &name, &session)?;
-            accounts::resume_session(database, &name, &session)
+            accounts::resume_session(database, &name, &session, true)
         }
         Task::OpenSession { name, proven, session } => {
             accounts::open_session(database, &name, &proven, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
         Task::ResumeSession { name, session } => {
-            accounts::resume_session(database, &name, &session)
+            accounts::resume_session(database, &name, &session, false)
         }
         Task::SendNote { from, to, kind, note } => {
             contacts::send_note(database, &from, &to, kind, &note, now)
