@@ -196,10 +196,10 @@ impl Key {
     /// What this is called in the audit log, and in whose data folder it is done.
     pub(crate) const fn act(&self) -> (&'static str, &Data) {
         match self {
-            Self::Export { data, .. } => ("key export", data),
-            Self::Sign { data, .. } => ("key sign", data),
-            Self::Import { data, .. } => ("key import", data),
-            Self::Rotate { data, .. } => ("key rotate", data),
+            Self::Export { data, .. } => ("key-export", data),
+            Self::Sign { data, .. } => ("key-sign", data),
+            Self::Import { data, .. } => ("key-import", data),
+            Self::Rotate { data, .. } => ("key-rotate", data),
         }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn perform(
 ) -> Result<(), Fault> {
     match command {
         Key::Export { file, data, password, remove } => {
-            export(&data.folder, file, &password.new(may_ask)?, remove.then_some(now), output)
+            export(&data.folder, file, &password.chosen(may_ask)?, remove.then_some(now), output)
         }
         Key::Sign { file, data, password, days } => {
             let folder = DataFolder::open(&data.folder)?;

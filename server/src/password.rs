@@ -32,7 +32,7 @@ pub(crate) struct PasswordSource {
 impl PasswordSource {
     /// The password of a file that is there.
     pub(crate) fn current(&self, may_ask: bool) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        match self.from_flags()? {
+        match self.given()? {
             Some(password) => Ok(password),
             None => {
                 prepare_to_ask(may_ask)?;
@@ -42,8 +42,8 @@ impl PasswordSource {
     }
 
     /// The password of a file that is about to be made, refused if it is weak.
-    pub(crate) fn new(&self, may_ask: bool) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        if let Some(password) = self.from_flags()? {
+    pub(crate) fn chosen(&self, may_ask: bool) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        if let Some(password) = self.given()? {
             check_strength(&password)?;
             return Ok(password);
         }
@@ -56,7 +56,7 @@ impl PasswordSource {
         Ok(password)
     }
 
-    fn from_flags(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    fn given(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
         match &self.password_file {
             Some(path) => {
                 let unreadable = |error| Fault::Unreadable { path: path.clone(), error };
@@ -68,9 +68,11 @@ impl PasswordSource {
     }
 }
 
-/// A password that is no text was drawn by a machine, and is as strong as what is text in it at least.
 fn check_strength(password: &[u8]) -> Result<(), Fault> {
-    let text = Zeroizing::new(String::from_utf8_lossy(password).into_owned());
+    // Bytes that are no text are as hard to guess as the letters with these numbers.
+    let letters = || password.iter().map(|byte| char::from(*byte)).collect();
+    let text = std::str::from_utf8(password).map_or_else(|_| letters(), str::to_owned);
+    let text = Zeroizing::new(text);
     let strength = zxcvbn::zxcvbn(&text, &["hither", "hitherd", "backup"]);
     if strength.guesses() >= GUESSES_MIN {
         return Ok(());
@@ -139,7 +141,7 @@ mod tests {
             let refused = check_strength(weak).unwrap_err();
             assert_eq!((refused.code(), refused.exit()), ("weak_password", 12));
         }
-        let drawn: Vec<u8> = (0..32).map(|byte| byte ^ 0xa5).collect();
+        let drawn = [0x9f, 0x03, 0xe2, 0x71, 0xb8, 0x4c, 0xd5, 0x16, 0xfa, 0x60, 0x8d, 0x39];
         for strong in [&b"correct horse battery staple"[..], b"gv7Qm2xTzLp4", &drawn] {
             assert!(check_strength(strong).is_ok());
         }
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_where_nobody_may_be() {
         let nowhere = PasswordSource { password_file: None, password_stdin: false };
-        for asked in [nowhere.current(false), nowhere.new(false)] {
+        for asked in [nowhere.current(false), nowhere.chosen(false)] {
             assert!(matches!(asked, Err(Fault::PasswordFlag)));
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn perform(command: Command, may_ask: bool, output: Output) -> Result
         Command::Backup { file, data, password, config } => {
             let folder = DataFolder::open(&data.folder)?;
             let outside = files_outside(&folder, config.as_deref())?;
-            backup(&folder, &file, &password.new(may_ask)?, &outside, output)
+            backup(&folder, &file, &password.chosen(may_ask)?, &outside, output)
         }
         Command::Check { data, config } => examine::check(&data.folder, config.as_deref(), output),
         Command::Completions { shell } => manual::completions(shell, output),

@@ -315,10 +315,16 @@ mod tests {
 
     use super::*;
 
+    /// A database in which alice and bob have accounts.
     fn made() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hitherd.db");
         create(&path).unwrap();
+        let database = Connection::open(&path).unwrap();
+        for text in ["alice", "bob"] {
+            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+            database.execute(insert, [text]).unwrap();
+        }
         (folder, path)
     }
 
@@ -391,7 +397,7 @@ mod tests {
             assert!(stored < 100_000, "the limit does not hold");
         };
         assert!(matches!(refused, Outcome::Unavailable));
-        assert_eq!(storage.count_accounts().await, Ok(0), "what is there can be read");
+        assert_eq!(storage.count_accounts().await, Ok(2), "what is there can be read");
         assert_eq!(consents(&path), stored);
         pages("1000000").await.unwrap();
         assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Withdrawn(_)));
@@ -412,8 +418,6 @@ mod tests {
     async fn tasks_arrive_where_they_belong() {
         let (_folder, path) = made();
         let (storage, _thread) = Storage::open(&path).unwrap();
-        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0, NULL)";
-        storage.run(move |database| database.execute_batch(insert)).await.unwrap();
         let kind = NoteKind::Request;
         let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };
         let sent = storage.perform(note).await;

@@ -214,7 +214,9 @@ async fn a_session_is_resumed_by_its_device_only() {
     }
     let second = alice.logs_in(&host).await.session;
     let refused = alice.tries_to_resume(&host, first).await.err().unwrap();
-    assert_eq!(refusal(refused), Refusal::AuthFailed);
+    assert_eq!(refusal(refused), Refusal::Parked);
+    let refused = thief.tries_to_resume(&host, first).await.err().unwrap();
+    assert_eq!(refusal(refused), Refusal::AuthFailed, "only who has the device is told");
     assert!(alice.tries_to_resume(&host, second).await.is_ok());
 }
 
