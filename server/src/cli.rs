@@ -30,6 +30,9 @@ pub(crate) struct Cli {
     /// Print one JSON object a line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Never ask for anything; fail and name the flag that answers.
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -52,6 +55,9 @@ pub(crate) enum Command {
         data: Data,
         #[command(flatten)]
         password: PasswordSource,
+        /// What the server is run with; like every file outside the data folder, it is named and not included.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Looks whether everything is as the server needs it, a line for each thing.
     ///
@@ -184,6 +190,18 @@ pub(crate) enum Key {
         #[arg(long)]
         yes: bool,
     },
+}
+
+impl Key {
+    /// What this is called in the audit log, and in whose data folder it is done.
+    pub(crate) const fn act(&self) -> (&'static str, &Data) {
+        match self {
+            Self::Export { data, .. } => ("key-export", data),
+            Self::Sign { data, .. } => ("key-sign", data),
+            Self::Import { data, .. } => ("key-import", data),
+            Self::Rotate { data, .. } => ("key-rotate", data),
+        }
+    }
 }
 
 /// What is done with invites.
@@ -382,7 +400,6 @@ mod tests {
             "hitherd init --data d --registration maybe",
             "hitherd init --data d --host ho!st",
             "hitherd backup --data d --password-file f",
-            "hitherd backup b --data d",
             "hitherd restore b --data d --password-file f --password-stdin",
             "hitherd invite",
             "hitherd invite new --data d --uses 0",

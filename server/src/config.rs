@@ -114,16 +114,18 @@ pub(crate) struct PublicHost {
     port: Option<u16>,
 }
 
-/// Every key that a file may have.
-const KEYS: [&str; 11] = [
+/// Every key that a file may have, those of `[sunset]` among them.
+const KEYS: [&str; 13] = [
     "certificate",
     "certificate_key",
+    "from",
     "host",
     "listen",
     "log",
     "log_addresses",
     "log_format",
     "metrics",
+    "min_version",
     "registration",
     "retry",
     "sunset",
@@ -199,6 +201,11 @@ impl Config {
         }
     }
 
+    /// Files that this names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.certificate_key].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// The keys whose values differ and that are read when a server starts, and never again.
     pub(crate) fn fixed_since(&self, start: &Self) -> Vec<&'static str> {
         let differ = [
@@ -208,6 +215,7 @@ impl Config {
             ("log_format", self.log_format != start.log_format),
             ("log_addresses", self.log_addresses != start.log_addresses),
             ("metrics", self.metrics != start.metrics),
+            ("sunset", self.sunset != start.sunset),
         ];
         differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
@@ -328,6 +336,8 @@ mod tests {
         for (text, line, key) in [
             ("log = \"info\"\nlisden = \"[::]:1\"\n", 2, "lisden"),
             ("\n\nlisten = \"here\"", 3, "listen"),
+            ("[sunset]\nmin_version = 2\nfrom = \"soon\"", 3, "from"),
+            ("[sunset]\nmin_versoin = 2\nfrom = \"2027-03-01\"", 2, "min_versoin"),
             ("registration = \"maybe\"", 1, "registration"),
             ("host = \"chat example\"", 1, "host"),
             ("retry = 1", 1, "retry"),
@@ -376,7 +386,10 @@ mod tests {
     fn every_key_is_known() {
         let config = everything();
         let table: toml::Table = config.to_file().unwrap().parse().unwrap();
-        assert_eq!(table.keys().collect::<Vec<_>>(), KEYS.iter().collect::<Vec<_>>());
+        let below = table.values().filter_map(toml::Value::as_table).flat_map(toml::Table::keys);
+        let mut keys: Vec<&String> = table.keys().chain(below).collect();
+        keys.sort();
+        assert_eq!(keys, KEYS.iter().collect::<Vec<_>>());
     }
 
     #[test]

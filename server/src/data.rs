@@ -154,6 +154,12 @@ impl DataFolder {
         self.file(DATABASE)
     }
 
+    /// Whether a file stands directly in it, as all do that [`DataFolder::kept`] finds.
+    pub(crate) fn contains(&self, file: &Path) -> bool {
+        let place = |path: &Path| path.canonicalize().ok();
+        file.parent().and_then(place).is_some_and(|parent| place(&self.0) == Some(parent))
+    }
+
     /// Every file that makes this server, but for its database, by name: those for which `wanted` holds.
     pub(crate) fn kept(
         &self,

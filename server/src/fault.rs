@@ -26,6 +26,14 @@ pub(crate) enum Fault {
     Config { path: PathBuf, line: usize, key: String, problem: String },
     #[error("cannot read {}: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("a password is needed, and there is no terminal to ask for it at")]
+    PasswordFlag,
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
+    #[error("this password is too easy to guess")]
+    WeakPassword(String),
     #[error("{0} is not a host name or an IP address with at most {LINK_HOST_CHARS_MAX} letters")]
     Host(String),
 
@@ -163,7 +171,11 @@ impl Fault {
             | Self::Host(_)
             | Self::LinkTooLong(_)
             | Self::NotLoopback(_)
+            | Self::PasswordFlag
+            | Self::PasswordsDiffer
             | Self::Unreadable { .. } => "usage",
+            Self::WeakPassword(_) => "weak_password",
+            Self::Interrupted => "interrupted",
             Self::Administration(refusal) => match refusal {
                 Refusal::Malformed => "internal",
                 Refusal::NotFound => "not_found",
@@ -205,6 +217,8 @@ impl Fault {
             "auth_failed" => 4,
             "not_found" => 10,
             "refused" => 11,
+            "weak_password" => 12,
+            "interrupted" => 130,
             _ => 1,
         }
     }
@@ -213,6 +227,12 @@ impl Fault {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Arguments(_) => "see `hitherd help`".into(),
+            Self::PasswordFlag => "give it with --password-file PATH or --password-stdin".into(),
+            Self::Interrupted | Self::PasswordsDiffer => "try again".into(),
+            Self::WeakPassword(suggestions) if suggestions.is_empty() => {
+                "make it longer: four or five words that have nothing to do with each other".into()
+            }
+            Self::WeakPassword(suggestions) => suggestions.clone(),
             Self::Certificate { problem: CertificateProblem::Expired, .. } => {
                 "renew it; one that was signed ahead, with `hitherd key sign`".into()
             }

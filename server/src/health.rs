@@ -14,6 +14,7 @@ use hither_proto::{
     wire::{
         self, LENGTH_BYTES,
         server::{Refusal, Reply, Request},
+        version::Versions,
     },
 };
 use quinn::{ConnectionError, Endpoint, RecvStream, crypto::rustls::QuicClientConfig};
@@ -30,7 +31,7 @@ use crate::{
     data::random,
     fault::Fault,
     limits::HEALTH_TIMEOUT,
-    tls::{self, ALPN, NAME},
+    tls::{self, NAME},
 };
 
 /// Longer than any answer to a question of ours.
@@ -105,7 +106,7 @@ fn config(pin: ServerPin) -> Result<quinn::ClientConfig> {
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = Versions::OURS.protocols();
     config.enable_sni = false;
     let config = QuicClientConfig::try_from(config).context("preparing TLS for QUIC")?;
     Ok(quinn::ClientConfig::new(Arc::new(config)))

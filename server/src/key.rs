@@ -37,14 +37,19 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = DAY.saturating_mul(365);
 
 /// Does what was typed.
-pub(crate) fn perform(command: &Key, now: SystemTime, output: Output) -> Result<(), Fault> {
+pub(crate) fn perform(
+    command: &Key,
+    now: SystemTime,
+    may_ask: bool,
+    output: Output,
+) -> Result<(), Fault> {
     match command {
         Key::Export { file, data, password, remove } => {
-            export(&data.folder, file, &password.read()?, remove.then_some(now), output)
+            export(&data.folder, file, &password.chosen(may_ask)?, remove.then_some(now), output)
         }
         Key::Sign { file, data, password, days } => {
             let folder = DataFolder::open(&data.folder)?;
-            let identity = read(&folder, file, &password.read()?)?;
+            let identity = read(&folder, file, &password.current(may_ask)?)?;
             let until = now + DAY * u32::from(*days);
             write_leaf(&folder, &identity, until)?;
             let text = format!("signed for {days} days; `kill -HUP` a running server to use it");
@@ -52,7 +57,7 @@ pub(crate) fn perform(command: &Key, now: SystemTime, output: Output) -> Result<
         }
         Key::Import { file, data, password } => {
             let (folder, _lock) = DataFolder::open_alone(&data.folder)?;
-            let identity = read(&folder, file, &password.read()?)?;
+            let identity = read(&folder, file, &password.current(may_ask)?)?;
             folder.write_identity(&identity)?;
             output.print("the key is back", json!({ "fingerprint": identity.pin().to_string() }))
         }

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(None) => return ExitCode::SUCCESS,
         Ok(Some(cli)) => {
             let output = Output { json: cli.json };
-            (output, command::perform(cli.command, output))
+            (output, command::perform(cli.command, !cli.no_input, output))
         }
         Err((output, fault)) => (output, Err(fault)),
     };

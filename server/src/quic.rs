@@ -13,12 +13,18 @@ use hither_proto::{
         label::{Label, SERVER_EXPORTER},
         secret::Secret,
     },
-    wire::{self, LENGTH_BYTES},
+    wire::{
+        self, LENGTH_BYTES,
+        version::{NO_VERSION, NO_VERSION_CODE, Versions},
+    },
 };
 use quinn::{
     Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
-    crypto::{CryptoError, HmacKey, rustls::QuicServerConfig},
+    crypto::{
+        CryptoError, HmacKey,
+        rustls::{HandshakeData, QuicServerConfig},
+    },
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use rustix::io::Errno;
@@ -31,7 +37,8 @@ use crate::limits::{
     SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
 };
 
-/// Connections are closed with this code alone: whatever there is to say was said in a frame.
+/// Connections on which frames were said are closed with this code alone: whatever there is to say was said
+/// in one of them.
 const CLOSED: VarInt = VarInt::from_u32(0);
 
 /// The key of stateless resets (RFC 9000, 10.3). It is the same after a restart, so that clients of the
@@ -191,11 +198,17 @@ impl Caller {
         self.0.refuse();
     }
 
-    /// Goes through the TLS handshake.
+    /// Goes through the TLS handshake. A client that speaks no version of ours is told which ones those are.
     pub(crate) async fn connect(self) -> Result<Connection, Gone> {
         let connecting = self.0.accept().map_err(|_| Gone)?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| Gone)?;
         let connection = connection.map_err(|_| Gone)?;
+        let agreed = connection.handshake_data();
+        let agreed = agreed.and_then(|data| data.downcast::<HandshakeData>().ok());
+        if agreed.is_none_or(|agreed| agreed.protocol.as_deref() == Some(NO_VERSION)) {
+            connection.close(VarInt::from_u32(NO_VERSION_CODE), &wire::encode(&Versions::OURS));
+            return Err(Gone);
+        }
         Ok(Connection { connection, streams: None, due: None, length: Vec::new(), body: None })
     }
 }

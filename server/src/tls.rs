@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use hither_proto::{crypto::derive::hash, name::ServerPin};
+use hither_proto::{crypto::derive::hash, name::ServerPin, wire::version::Versions};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
@@ -18,9 +18,6 @@ use rustls::{
     version::TLS13,
 };
 use zeroize::Zeroizing;
-
-/// What client and server agree to speak.
-pub(crate) const ALPN: &[u8] = b"hither/1";
 
 /// The only name in the certificates. The same for every server, so that it says nothing about any.
 pub(crate) const NAME: &str = "hither";
@@ -162,7 +159,7 @@ pub(crate) fn config(certificates: Arc<dyn ResolvesServerCert>) -> Result<rustls
         .context("choosing TLS 1.3")?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    tls.alpn_protocols = vec![ALPN.to_vec()];
+    tls.alpn_protocols = Versions::OURS.protocols();
     // Resumption saves the server nothing that can be measured, and tickets link connections.
     tls.send_tls13_tickets = 0;
     tls.session_storage = Arc::new(NoServerSessionStorage {});

@@ -242,6 +242,36 @@ fn a_deleted_account_is_gone_and_its_name_is_nobodys() {
     assert_eq!(["account", "session", "note", "tombstone"].map(rows), [0, 0, 0, 2]);
 }
 
+#[test]
+fn an_account_is_deleted_by_whoever_types_its_name_and_no_other() {
+    let lab = Lab::new("deletion at a terminal");
+    let server = lab.server();
+    let [alice] = lab.people(&server, ["alice"]);
+    let delete = ["account", "delete"];
+    let prompt = "Type alice to go on: ";
+    for typed in ["", "yes", "Alice", "alice@127.0.0.1"] {
+        let Some(mut terminal) = alice.types(&delete) else { return };
+        terminal.answers(prompt, typed);
+        let (exit, shown) = terminal.ends();
+        assert_eq!(exit, 2, "{shown}");
+        assert!(!shown.contains("Password"), "nobody is asked for more: {shown}");
+    }
+    let mut terminal = alice.types(&delete).unwrap();
+    terminal.answers(prompt, "alice");
+    terminal.answers("Password: ", &password());
+    let (exit, shown) = terminal.ends();
+    assert_eq!(exit, 4, "{shown}");
+    alice.is_online();
+    let mut terminal = alice.types(&delete).unwrap();
+    terminal.answers(prompt, "alice");
+    terminal.answers("Password: ", alice.password());
+    let (exit, shown) = terminal.ends();
+    assert!(exit == 0 && shown.contains("is deleted"), "{shown}");
+    assert!(!shown.contains(alice.password()), "what is typed is not shown");
+    let place = server.address().to_string();
+    alice.elsewhere().tries_to_log_in(&place, None).fails(4, "auth_failed");
+}
+
 fn is_store(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "db")
 }

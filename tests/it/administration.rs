@@ -75,7 +75,14 @@ fn whoever_is_disabled_is_gone_at_once_and_comes_back_when_enabled() {
     assert_eq!(server.administers(&["user", "show", "alice"]).done()["online"], true);
     server.administers(&["user", "disable", "alice"]).done();
     bob.sees_offline("alice");
-    until_true("alice's session has ended", || alice.status()["online"] == false);
+    // Whoever has the session is told the truth; whoever tries the name is not.
+    until_true("alice is told", || alice.status()["ended"] == "disabled");
+    for command in [&["contact", "add", "carol"][..], &["resume"], &["send", "bob", "hello"]] {
+        alice.runs(command).fails(4, "account_disabled");
+    }
+    assert!(alice.reads(&["status"]).shows().contains("has disabled this account"));
+    alice.kills_agent();
+    until_true("alice is told again", || alice.status()["ended"] == "disabled");
     let shown = server.administers(&["user", "show", "alice"]).done();
     assert_eq!((&shown["online"], &shown["disabled"]), (&false.into(), &true.into()), "{shown}");
     assert_eq!(shown["sessions"], Value::Array(Vec::new()));
@@ -89,6 +96,7 @@ fn whoever_is_disabled_is_gone_at_once_and_comes_back_when_enabled() {
     assert_eq!(names.collect::<Vec<_>>(), ["alice", "bob"]);
     server.administers(&["user", "enable", "alice"]).done();
     server.starts_again();
+    alice.runs(&["resume"]).fails(4, "auth_required");
     there.logs_in(&server);
     assert_eq!(there.identity(), identity);
     bob.is_online();
@@ -103,7 +111,7 @@ fn whoever_is_deleted_was_never_there_and_nobody_takes_the_name() {
     let [alice, bob] = lab.friends(&server, ["alice", "bob"]);
     server.administers(&["user", "delete", "alice"]).done();
     bob.sees_offline("alice");
-    until_true("alice's session has ended", || alice.status()["online"] == false);
+    until_true("alice's session has ended", || alice.status()["ended"] == "session_ended");
     server.administers(&["user", "show", "alice"]).fails(10, "not_found");
     server.administers(&["user", "delete", "alice"]).fails(10, "not_found");
 

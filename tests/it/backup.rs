@@ -14,7 +14,11 @@ use hither_tests::{
     lab::{DEADLINE, Lab, Outcome, Server},
     rogue::Account,
     search::{contains, entries_below, files_below},
+    wire::Pem,
 };
+
+/// Strong enough to seal a backup.
+const PASSWORD: &str = "tallow gimlet quorum ferret";
 
 #[test]
 fn everybody_logs_in_at_a_server_that_came_back_on_an_empty_host() {
@@ -26,7 +30,7 @@ fn everybody_logs_in_at_a_server_that_came_back_on_an_empty_host() {
     server.administers(&["user", "disable", "nobody"]).fails(10, "not_found");
 
     let file = lab.path("backup");
-    backs_up(&lab, &server, &file, "the password").done();
+    backs_up(&lab, &server, &file, PASSWORD).done();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&file).unwrap();
     for secret in ["identity.key", "opaque.setup", "decoy.key"] {
@@ -34,14 +38,14 @@ fn everybody_logs_in_at_a_server_that_came_back_on_an_empty_host() {
         assert!(!contains(&bytes, &secret[..16]));
     }
     assert!(!contains(&bytes, b"alice") && !contains(&bytes, b"CREATE TABLE"));
-    backs_up(&lab, &server, &file, "the password").fails(11, "refused");
+    backs_up(&lab, &server, &file, PASSWORD).fails(11, "refused");
     alice.delivers("bob", "the server goes on meanwhile");
 
     server.dies();
     let kept = names(server.data());
     let old = server.data().to_owned();
     server.moves_to(&lab.path("another-host/data"));
-    restores(&lab, &server, &file, "the password").done();
+    restores(&lab, &server, &file, PASSWORD).done();
     assert_eq!(names(server.data()), kept, "every file that makes the server");
     for file in files_below(server.data()) {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -77,11 +81,11 @@ fn a_backup_under_load_is_of_one_moment() {
             }
         });
         early.extend((0..PEOPLE / 4).map(|_| told.recv_timeout(DEADLINE).unwrap()));
-        backs_up(&lab, server, &file, "the password").done();
+        backs_up(&lab, server, &file, PASSWORD).done();
     });
     server.stops().shows();
     server.moves_to(&lab.path("another"));
-    restores(&lab, &server, &file, "the password").done();
+    restores(&lab, &server, &file, PASSWORD).done();
     {
         let database = server.database();
         let count = |what: &str| -> usize {
@@ -103,16 +107,16 @@ fn what_cannot_be_restored_changes_nothing() {
     let mut server = lab.server();
     let file = lab.path("backup");
     server.stops().shows();
-    backs_up(&lab, &server, &file, "the password").done();
+    backs_up(&lab, &server, &file, PASSWORD).done();
     let before = contents(server.data());
-    restores(&lab, &server, &file, "the password").fails(11, "refused");
+    restores(&lab, &server, &file, PASSWORD).fails(11, "refused");
     assert!(contents(server.data()) == before, "a server is not overwritten");
 
     let letters = lab.path("letters");
     fs::create_dir(&letters).unwrap();
     fs::write(letters.join("letter"), "dear").unwrap();
     server.moves_to(&letters);
-    restores(&lab, &server, &file, "the password").fails(1, "data_unusable");
+    restores(&lab, &server, &file, PASSWORD).fails(1, "data_unusable");
     assert_eq!(fs::read_dir(&letters).unwrap().count(), 1);
 
     let target = lab.path("target");
@@ -125,12 +129,12 @@ fn what_cannot_be_restored_changes_nothing() {
         assert!(!target.exists(), "{error}");
     };
     refused(&bytes, "another password", 4, "auth_failed");
-    refused(&bytes[..bytes.len() - 1], "the password", 11, "refused");
-    refused(&bytes[..bytes.len() / 2], "the password", 11, "refused");
-    refused(b"a letter to somebody", "the password", 11, "refused");
+    refused(&bytes[..bytes.len() - 1], PASSWORD, 11, "refused");
+    refused(&bytes[..bytes.len() / 2], PASSWORD, 11, "refused");
+    refused(b"a letter to somebody", PASSWORD, 11, "refused");
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
-    refused(&damaged, "the password", 11, "refused");
+    refused(&damaged, PASSWORD, 11, "refused");
 
     // Killed in the middle: no server is begun with other keys in its place.
     fs::create_dir(&target).unwrap();
@@ -138,8 +142,98 @@ fn what_cannot_be_restored_changes_nothing() {
     fs::write(target.join("identity.key"), "half").unwrap();
     let error = server.tries_to_start().fails(1, "data_unusable");
     assert!(error["hint"].as_str().unwrap().contains("hitherd restore"), "{error}");
-    restores(&lab, &server, &file, "the password").done();
+    restores(&lab, &server, &file, PASSWORD).done();
     server.starts_again();
+}
+
+#[test]
+fn a_weak_password_makes_no_backup() {
+    let lab = Lab::new("weak backup");
+    let server = lab.server();
+    let file = lab.path("backup");
+    let error = backs_up(&lab, &server, &file, "password1").fails(12, "weak_password");
+    assert!(!error["hint"].as_str().unwrap().is_empty());
+    let error = server.administers(&["backup", as_text(&file)]).fails(2, "usage");
+    assert!(error["hint"].as_str().unwrap().contains("--password-file"), "{error}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn whoever_sits_at_a_terminal_is_asked_for_the_password_of_a_backup_twice() {
+    let lab = Lab::new("backup at a terminal");
+    let mut server = lab.server();
+    let file = lab.path("backup");
+    let backup = ["backup", as_text(&file)];
+    let Some(mut terminal) = server.administered_at_terminal(&backup) else { return };
+    terminal.answers("Password: ", "password1");
+    let (exit, shown) = terminal.ends();
+    assert_eq!(exit, 12, "{shown}");
+    let mut terminal = server.administered_at_terminal(&backup).unwrap();
+    terminal.answers("Password: ", PASSWORD);
+    terminal.answers("Again:    ", "tallow gimlet quorum ferrets");
+    let (exit, shown) = terminal.ends();
+    assert!(exit == 2 && shown.contains("differ") && !file.exists(), "{shown}");
+    let mut terminal = server.administered_at_terminal(&backup).unwrap();
+    for prompt in ["Password: ", "Again:    "] {
+        terminal.answers(prompt, PASSWORD);
+    }
+    let (exit, shown) = terminal.ends();
+    assert!(exit == 0 && !shown.contains("gimlet"), "nothing typed is shown: {shown}");
+    let never = [&backup[..], &["--no-input"]].concat();
+    let (exit, shown) = server.administered_at_terminal(&never).unwrap().ends();
+    assert!(exit == 2 && shown.contains("--password-file"), "{shown}");
+
+    server.stops().shows();
+    server.moves_to(&lab.path("another-host"));
+    let mut terminal =
+        server.administered_at_terminal(&["restore", as_text(&file)]).expect("a terminal");
+    terminal.answers("Password: ", PASSWORD);
+    let (exit, shown) = terminal.ends();
+    assert_eq!(exit, 0, "{shown}");
+    server.starts_again();
+}
+
+#[test]
+fn files_outside_the_data_folder_are_named_and_not_included() {
+    let lab = Lab::new("files outside");
+    let mut server = lab.server();
+    let (inside, outside) = (server.data().to_owned(), lab.path("pem"));
+    fs::create_dir(&outside).unwrap();
+    let config = |folder: &Path| {
+        let pem = Pem::of_another_issuer(30);
+        fs::write(folder.join("chat.pem"), &pem.certificate).unwrap();
+        fs::write(folder.join("chat.key"), &pem.key).unwrap();
+        fs::set_permissions(folder.join("chat.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        let [certificate, key] = ["chat.pem", "chat.key"].map(|file| folder.join(file));
+        let (certificate, key) = (as_text(&certificate), as_text(&key));
+        format!("certificate = \"{certificate}\"\ncertificate_key = \"{key}\"\n")
+    };
+    let not_included = |name: &str, flags: &[&str]| {
+        let (file, secret) = (lab.path(name), lab.path("backup.password"));
+        fs::write(&secret, PASSWORD).unwrap();
+        let args = ["backup", as_text(&file), "--password-file", as_text(&secret)];
+        let said = server.administers(&[&args, flags].concat()).done();
+        let files = said["not_included"].as_array().unwrap().iter();
+        files.map(|file| PathBuf::from(file.as_str().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(not_included("first", &[]), [] as [PathBuf; 0]);
+    server.is_configured(&config(&inside));
+    assert_eq!(not_included("second", &[]), [] as [PathBuf; 0]);
+    let elsewhere = lab.path("etc.toml");
+    fs::write(&elsewhere, config(&outside)).unwrap();
+    let pem = [outside.join("chat.pem"), outside.join("chat.key")];
+    let expected = [&[elsewhere.clone()][..], &pem].concat();
+    assert_eq!(not_included("third", &["--config", as_text(&elsewhere)]), expected);
+    server.is_configured(&config(&outside));
+    assert_eq!(not_included("fourth", &[]), pem);
+
+    server.stops().shows();
+    server.moves_to(&lab.path("another-host"));
+    // What stood in the folder came along, and it is what the configuration there still names.
+    restores(&lab, &server, &lab.path("second"), PASSWORD).done();
+    for name in ["chat.pem", "chat.key", "hitherd.toml"] {
+        assert!(server.data().join(name).is_file(), "{name}");
+    }
 }
 
 #[test]
@@ -148,7 +242,7 @@ fn a_damaged_database_is_not_served_and_comes_back_from_a_backup() {
     let mut server = lab.server();
     let [alice] = lab.people(&server, ["alice"]);
     let file = lab.path("backup");
-    backs_up(&lab, &server, &file, "the password").done();
+    backs_up(&lab, &server, &file, PASSWORD).done();
     server.stops().shows();
     let database = server.data().join("hitherd.db");
     let mut bytes = fs::read(&database).unwrap();
@@ -161,10 +255,10 @@ fn a_damaged_database_is_not_served_and_comes_back_from_a_backup() {
 
     let error = server.tries_to_start().fails(1, "data_unusable");
     assert!(error["hint"].as_str().unwrap().contains("hitherd restore"), "{error}");
-    backs_up(&lab, &server, &lab.path("useless"), "the password").fails(1, "data_unusable");
+    backs_up(&lab, &server, &lab.path("useless"), PASSWORD).fails(1, "data_unusable");
     assert!(!lab.path("useless").exists(), "what is damaged is no backup");
     fs::rename(server.data(), lab.path("damaged")).unwrap();
-    restores(&lab, &server, &file, "the password").done();
+    restores(&lab, &server, &file, PASSWORD).done();
     server.starts_again();
     let there = alice.elsewhere();
     there.logs_in(&server);

@@ -1,6 +1,6 @@
 //! People who accept, reject and block each other, and what each may know.
 
-use hither_tests::lab::{Lab, Person};
+use hither_tests::lab::{Lab, Person, until};
 use serde_json::Value;
 
 #[test]
@@ -101,6 +101,25 @@ fn adding_an_unknown_name_looks_like_adding_a_known_one() {
         alice.sends(name, "anybody?").fails(11, "refused").to_string().replace(name, "NAME")
     };
     assert_eq!(refusal("bob"), refusal("bub"));
+}
+
+#[test]
+fn whoever_asks_somebody_too_often_is_told_when_to_ask_again() {
+    let lab = Lab::new("asked too often");
+    let server = lab.server();
+    let [alice, bob] = lab.people(&server, ["alice", "bob"]);
+    for name in ["bob", "nobody"] {
+        let refused = until("the limit", || {
+            let asked = alice.runs(&["contact", "add", name]);
+            (asked.exit != 0).then(|| asked.fails(5, "rate_limited"))
+        });
+        let wait = refused["retry_after_ms"].as_u64().unwrap();
+        assert!((60_000..=24 * 60 * 60 * 1000).contains(&wait), "{refused}");
+        assert!(refused["hint"].as_str().unwrap().starts_with("try again in "), "{refused}");
+    }
+    bob.awaits_request("alice");
+    bob.runs(&["contact", "accept", "alice"]).done();
+    alice.sees_accepted("bob");
 }
 
 #[test]

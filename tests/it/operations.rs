@@ -2,8 +2,13 @@
 
 use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::Path};
 
+use hither_proto::{
+    crypto::opaque::ClientLogin,
+    wire::server::{Refusal, Reply, Request},
+};
 use hither_tests::{
-    lab::{Lab, Server},
+    lab::{Lab, Server, until},
+    rogue::{Account, Link},
     wire::{Pem, presented_certificate},
 };
 use rustix::process::Signal;
@@ -244,6 +249,75 @@ fn a_server_whose_clock_is_set_serves_as_before() {
 }
 
 #[test]
+fn a_server_that_restarts_under_another_clock_knows_everybody_and_ends_invites_by_it() {
+    let lab = Lab::new("restarts under another clock");
+    let Some(machine) = lab.machine() else { return };
+    let data = lab.path("server");
+    let config = format!("{MONITORED}registration = \"invite\"\n");
+    let mut server = Server::configured(lab.transcript(), &data, &config, Some(&machine), &[]);
+    let invite = |server: &Server, expires: &str| -> String {
+        let made = server.administers(&["invite", "new", "--expires", expires]).done();
+        made["link"].as_str().unwrap().to_owned()
+    };
+    let [alice, bob] = [lab.person("alice"), lab.person("bob")];
+    for person in [&alice, &bob] {
+        person.tries_to_register(&invite(&server, "never")).done();
+    }
+    alice.befriends(&bob);
+    let (day, ever) = (invite(&server, "1d"), invite(&server, "never"));
+    let hour = 60 * 60;
+    for ahead in [5 * hour, -5 * hour, 400 * DAY, -400 * DAY, 0] {
+        server.stops().shows();
+        machine.clock_is_ahead(ahead);
+        server.starts_again();
+        for person in [&alice, &bob] {
+            person.is_online();
+        }
+        alice.sees_online("bob");
+        alice.delivers("bob", &format!("after a start {ahead} s ahead"));
+        bob.logs_out();
+        bob.logs_in(&server);
+        bob.sees_online("alice");
+        let passwords = server.counted("hither_logins_total{outcome=\"completed\"}");
+        assert_eq!(passwords, 1.0, "alice needed none");
+    }
+    // An invite lasts by the server's clock, whichever way that is set.
+    machine.clock_is_ahead(2 * DAY);
+    let carol = lab.person("carol");
+    carol.tries_to_register(&day).fails(11, "refused");
+    machine.clock_is_ahead(-2 * DAY);
+    carol.tries_to_register(&day).done();
+    machine.clock_is_ahead(4_000 * DAY);
+    lab.person("dave").tries_to_register(&ever).done();
+}
+
+#[test]
+fn a_limit_is_not_lifted_or_drawn_out_by_setting_the_clock() {
+    let lab = Lab::new("limits and the clock");
+    let Some(machine) = lab.machine() else { return };
+    let data = lab.path("server");
+    let server = Server::configured(lab.transcript(), &data, MONITORED, Some(&machine), &[]);
+    let mut mallory = Account::new("mallory");
+    let retry = until("too many logins", || tries(&mut mallory, &server));
+    for ahead in [10 * DAY, -10 * DAY] {
+        machine.clock_is_ahead(ahead);
+        let again = tries(&mut mallory, &server).expect("the limit holds");
+        assert!(again <= retry.max(60_000), "{again} ms, and {retry} ms before, {ahead} s ahead");
+    }
+}
+
+/// Guesses once; says for how long the server wants to hear of no more guesses, if it does.
+fn tries(guesser: &mut Account, server: &Server) -> Option<u64> {
+    let mut link = Link::to(server);
+    let (_, ke1) = ClientLogin::start(&mut guesser.rng, b"a guess").unwrap();
+    link.says(&Request::Login { name: guesser.name.clone(), ke1 });
+    match link.hears() {
+        Reply::Refused { why: Refusal::RateLimited, retry_after_ms, .. } => retry_after_ms,
+        _ => None,
+    }
+}
+
+#[test]
 fn the_key_of_the_identity_can_be_kept_elsewhere() {
     let lab = Lab::new("key elsewhere");
     let data = lab.path("server");
@@ -251,7 +325,7 @@ fn the_key_of_the_identity_can_be_kept_elsewhere() {
     let link = server.link().to_owned();
     let [alice] = lab.people(&server, ["alice"]);
     let (file, password) = (lab.path("identity.export"), lab.path("password"));
-    write_for_owner(&password, "a password for the key\n");
+    write_for_owner(&password, "tallow gimlet quorum ferret\n");
     let key = |args: &[&str]| {
         let words = [&["key"], args, &["--json", "--data"]].concat();
         let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
@@ -284,7 +358,7 @@ fn the_key_of_the_identity_can_be_kept_elsewhere() {
     server.stops().shows();
     write_for_owner(&password, "another password\n");
     key(&["import", at]).fails(11, "refused");
-    write_for_owner(&password, "a password for the key");
+    write_for_owner(&password, "tallow gimlet quorum ferret");
     key(&["import", at]).done();
     server.starts_again();
     assert_eq!(server.link(), link);

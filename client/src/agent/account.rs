@@ -34,8 +34,10 @@ pub(super) struct Account {
     pub(super) server: Option<Carried>,
     /// Which attempt at being connected counts; older ones are ignored.
     pub(super) epoch: u64,
-    /// Whether the server has ended the session, so that only a password helps.
-    pub(super) ended: bool,
+    /// Why the session of this machine is over, if it is.
+    pub(super) ended: Option<Ended>,
+    /// Why the server could not be logged in at when it was last tried.
+    pub(super) absence: Option<Fault>,
     /// Texts that have been read, by their cursors, and are not marked so yet.
     pub(super) read: Vec<u64>,
     /// Why the disk did not take the last change, if it did not. Who only receives asks for nothing, and
@@ -50,8 +52,51 @@ pub(super) enum Resumption {
     /// The connection stands. Its frames are carried once the agent has taken it, so that none comes
     /// before the agent knows of it.
     Up(Box<Connection>, SessionKey),
-    /// The server does not know the session any more.
-    Ended,
+    /// It failed, and is tried again.
+    Failed(Fault),
+    /// The session does not go on by itself.
+    Ended(Ended),
+}
+
+/// Why a session is over, so that somebody at this machine has to do something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// Another machine speaks for the account.
+    TakenOver,
+    /// Whoever runs the server has disabled the account.
+    Disabled,
+    /// The server has forgotten it.
+    Forgotten,
+}
+
+impl Ended {
+    /// As a command is told that cannot do without the session.
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::TakenOver => Fault::TakenOver,
+            Self::Disabled => Fault::Disabled,
+            Self::Forgotten => Fault::SessionEnded,
+        }
+    }
+
+    /// What it means that a session was not continued for this reason, if that is for good.
+    pub(super) const fn by(fault: &Fault) -> Option<Self> {
+        match fault {
+            Fault::TakenOver => Some(Self::TakenOver),
+            Fault::Disabled => Some(Self::Disabled),
+            Fault::AuthFailed => Some(Self::Forgotten),
+            _ => None,
+        }
+    }
+
+    /// In one word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::TakenOver => "taken_over",
+            Self::Disabled => "disabled",
+            Self::Forgotten => "session_ended",
+        }
+    }
 }
 
 struct Logout {
@@ -99,7 +144,8 @@ impl Account {
             store,
             server: None,
             epoch: 0,
-            ended: false,
+            ended: None,
+            absence: None,
             read: Vec::new(),
             trouble: None,
             inquiries: Inquiries::new(),
@@ -134,9 +180,9 @@ impl Account {
         queue.filter(|(_, message, ..)| !matches!(message.body, Body::Read { .. }))
     }
 
-    /// The server has ended the session: whoever is logged in elsewhere speaks for the account now.
-    pub(super) fn end(&mut self, now: Time) {
-        self.ended = true;
+    /// The session is over, and whoever is there is not talked to under it any more.
+    pub(super) fn end(&mut self, now: Time, why: Ended) {
+        self.ended = Some(why);
         self.node.part(now);
     }
 
@@ -154,10 +200,10 @@ impl Account {
 
     /// Why this account cannot do what needs the server, if it cannot.
     pub(super) fn offline_fault(&self) -> Option<Fault> {
-        if self.ended {
-            return Some(Fault::TakenOver);
+        if let Some(ended) = self.ended {
+            return Some(ended.fault());
         }
-        self.server.is_none().then(|| self.unreachable())
+        self.server.is_none().then(|| self.absence.clone().unwrap_or_else(|| self.unreachable()))
     }
 
     /// That the server does not answer.
@@ -203,7 +249,7 @@ impl Account {
             Ok(Reply::LoggedOut) => {
                 if let Some(logout) = self.logout.take_if(|logout| logout.proven) {
                     // The server closes now, and there is no session to come back to.
-                    self.ended = true;
+                    self.ended = Some(Ended::Forgotten);
                     // Whoever waited may have given up.
                     let _ = logout.done.send(());
                 }

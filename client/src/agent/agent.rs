@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     ToAgent,
-    account::{Account, Resumption},
+    account::{Account, Ended, Resumption},
     locking::{AutoLock, Locked},
     net::{Connected, FromServer, Link, Network, Peers},
     session_file::{self, SavedSession},
@@ -358,7 +358,7 @@ impl Agent {
                 account.server = None;
                 account.cut_logout();
                 account.inquiries.cut();
-                let ended = account.ended;
+                let ended = account.ended.is_some();
                 self.handle(Input::ServerDown);
                 if !ended {
                     self.reconnect(Duration::ZERO);
@@ -375,10 +375,12 @@ impl Agent {
         match outcome {
             Resumption::Up(link, key) => {
                 account.server = Some(link.carry(key, self.to.clone()));
+                account.absence = None;
                 self.handle(Input::ServerUp);
                 self.notify(Notice::Online);
             }
-            Resumption::Ended => account.end(now),
+            Resumption::Failed(why) => account.absence = Some(why),
+            Resumption::Ended(why) => account.end(now, why),
         }
     }
 
@@ -401,10 +403,19 @@ impl Agent {
                     Ok(Err(fault)) => Some(Err(fault)),
                     Err(_) => None,
                 };
-                match resumed {
+                let failed = match resumed {
                     Some(Ok((link, key))) => break Resumption::Up(Box::new(link), key),
-                    Some(Err(Fault::AuthFailed)) => break Resumption::Ended,
-                    Some(Err(_)) | None => {}
+                    Some(Err(fault)) => match Ended::by(&fault) {
+                        Some(ended) => break Resumption::Ended(ended),
+                        None => Some(fault),
+                    },
+                    None => None,
+                };
+                if let Some(fault) = failed {
+                    // The agent has gone if it does not listen, which is looked at below.
+                    let _ = to
+                        .send(ToAgent::Resumed { epoch, outcome: Resumption::Failed(fault) })
+                        .await;
                 }
                 let pause = started.elapsed() / RECONNECT_SHARE;
                 tokio::time::sleep(pause.clamp(RECONNECT_MIN, RECONNECT_MAX)).await;

@@ -15,6 +15,7 @@ use super::{
     agent::Agent,
     store::{Message, Reaction, State, StoreError},
 };
+use crate::fault::Code;
 
 /// RFC 3339 in UTC, with milliseconds.
 pub(super) fn time(at: UnixTime) -> String {
@@ -85,8 +86,13 @@ pub(super) fn status(agent: &Agent) -> Result<Value, StoreError> {
         let from = time(UnixTime::from_millis(sunset.from.saturating_mul(1000)));
         status["sunset"] = json!({ "min_version": sunset.min_version, "from": from.get(..10) });
     }
-    if account.ended {
-        status["ended"] = json!("taken_over");
+    if let Some(ended) = account.ended {
+        status["ended"] = json!(ended.word());
+        status["ended_because"] = ended.fault().to_rpc();
+    } else if let Some(absence) =
+        account.absence.as_ref().filter(|why| why.code() != Code::ServerUnreachable)
+    {
+        status["offline_because"] = absence.to_rpc();
     }
     Ok(status)
 }

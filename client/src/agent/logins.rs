@@ -84,7 +84,7 @@ pub(super) async fn unlock(handle: &Handle, password: Zeroizing<String>) -> Resu
 pub(super) async fn resume(handle: &Handle) -> Result<Value, Fault> {
     let present = handle.call(|agent| {
         let account = agent.account()?;
-        Ok((!account.ended).then(|| json::account(account)))
+        Ok(account.ended.is_none().then(|| json::account(account)))
     });
     if let Some(present) = present.await? {
         return Ok(present);
@@ -188,7 +188,11 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
                 let mut rng = Rng::from_seed(agent.rng.secret());
                 let account = agent.account()?;
                 // A session that another login has ended needs no end.
-                Ok(if account.ended { None } else { Some(account.begin_logout(&mut rng)) })
+                Ok(if account.ended.is_some() {
+                    None
+                } else {
+                    Some(account.begin_logout(&mut rng))
+                })
             })
             .await?;
         let Some(done) = done else { break true };

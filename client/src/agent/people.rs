@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
-    account::Account,
+    account::{Account, Ended},
     agent::{Agent, Handle, Notice, online},
     json,
 };
@@ -155,7 +155,7 @@ async fn ask(
         Err(Refused::ServerGone) => {
             let fault = handle.call(|agent| Ok(agent.account()?.offline_fault())).await?;
             return match fault {
-                Some(Fault::TakenOver) => Err(Fault::TakenOver),
+                Some(over) if Ended::by(&over).is_some() => Err(over),
                 Some(fault) => Ok(Asked::ServerGone(fault)),
                 None => Ok(Asked::ServerGone(
                     handle.call(|agent| Ok(agent.account()?.unreachable())).await?,
@@ -258,6 +258,7 @@ pub(super) fn refused(why: Refused, name: &Name, account: &Account) -> Fault {
         Refused::NoRequest if standing == Some(Standing::Requested) => Fault::StillAsked { name },
         Refused::NoRequest => Fault::NoRequest { name },
         Refused::Oneself => Fault::Oneself,
+        Refused::RateLimited { retry_after_ms } => Fault::RateLimited { retry_after_ms },
         Refused::ServerGone | Refused::ServerUnavailable | Refused::ServerLies => unavailable,
     }
 }

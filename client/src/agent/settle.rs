@@ -12,6 +12,7 @@ use hither_proto::{
 };
 
 use super::{
+    account::Ended,
     agent::{Agent, Notice, unix_now},
     store::StoreError,
 };
@@ -115,7 +116,7 @@ impl Agent {
             }
             Output::Event(event) => {
                 if event == Event::TakenOver {
-                    account.end(now);
+                    account.end(now, Ended::TakenOver);
                 }
                 self.notify(Notice::Node(event));
             }

@@ -19,7 +19,8 @@ struct Status {
     #[serde(default)]
     locked: bool,
     quarantined: Option<u64>,
-    ended: Option<String>,
+    ended_because: Option<Trouble>,
+    offline_because: Option<Trouble>,
     trouble: Option<Trouble>,
     sunset: Option<Sunset>,
     #[serde(default)]
@@ -66,8 +67,11 @@ pub(super) fn run(context: &Context) -> Result<(), Fault> {
         Some(account) => screen.print(&format!("account   {account} ({presence})"))?,
         None => screen.print(&"account   none")?,
     }
-    if status.ended.is_some() {
-        screen.print(&format!("ended     {}", text::ENDED))?;
+    if let Some(Trouble { message }) = &status.ended_because {
+        screen.print(&format!("ended     {message}"))?;
+    }
+    if let Some(Trouble { message }) = &status.offline_because {
+        screen.print(&format!("offline   {message}"))?;
     }
     if let Some(identity) = &status.identity {
         screen.print(&format!("identity  {identity}"))?;

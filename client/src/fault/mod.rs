@@ -20,6 +20,10 @@ pub(crate) enum Fault {
     ServerUnreachable { host: String, port: u16 },
     ServerIdentityMismatch { host: String },
     ServerVersion { host: String },
+    // The oldest version of the protocol that the server speaks, which is newer than ours.
+    ClientTooOld { host: String, needed: u32 },
+    // The newest version of the protocol that the server speaks, which is older than ours.
+    ServerTooOld { host: String, spoken: u32 },
     Unavailable { retry_after_ms: u64 },
     RateLimited { retry_after_ms: u64 },
 
@@ -34,6 +38,7 @@ pub(crate) enum Fault {
     NotLocked,
     AuthFailed,
     TakenOver,
+    Disabled,
     SessionEnded,
     NoDevice { id: String },
     OwnDevice,
@@ -180,11 +185,14 @@ impl Fault {
             | Fault::ServerVersion { .. }
             | Fault::LogoutUntold { .. }
             | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
+            Fault::ClientTooOld { .. } => Code::ClientTooOld,
+            Fault::ServerTooOld { .. } => Code::ServerTooOld,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
             Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver | Fault::SessionEnded => {
                 Code::AuthRequired
             }
+            Fault::Disabled => Code::AccountDisabled,
             Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })

@@ -12,6 +12,7 @@ pub(crate) enum Code {
     ServerIdentityMismatch,
     AuthRequired,
     AuthFailed,
+    AccountDisabled,
     RateLimited,
     PeerUnreachable,
     Queued,
@@ -21,6 +22,8 @@ pub(crate) enum Code {
     NotFound,
     Refused,
     WeakPassword,
+    ClientTooOld,
+    ServerTooOld,
     Interrupted,
 }
 
@@ -37,7 +40,7 @@ pub(crate) struct Report {
 
 impl Code {
     /// All of them.
-    pub(crate) const ALL: [Code; 17] = [
+    pub(crate) const ALL: [Code; 20] = [
         Code::Internal,
         Code::StoreDamaged,
         Code::Usage,
@@ -45,6 +48,7 @@ impl Code {
         Code::ServerIdentityMismatch,
         Code::AuthRequired,
         Code::AuthFailed,
+        Code::AccountDisabled,
         Code::RateLimited,
         Code::PeerUnreachable,
         Code::Queued,
@@ -54,6 +58,8 @@ impl Code {
         Code::NotFound,
         Code::Refused,
         Code::WeakPassword,
+        Code::ClientTooOld,
+        Code::ServerTooOld,
         Code::Interrupted,
     ];
 
@@ -67,6 +73,7 @@ impl Code {
             Code::ServerIdentityMismatch => "server_identity_mismatch",
             Code::AuthRequired => "auth_required",
             Code::AuthFailed => "auth_failed",
+            Code::AccountDisabled => "account_disabled",
             Code::RateLimited => "rate_limited",
             Code::PeerUnreachable => "peer_unreachable",
             Code::Queued => "queued",
@@ -76,6 +83,8 @@ impl Code {
             Code::NotFound => "not_found",
             Code::Refused => "refused",
             Code::WeakPassword => "weak_password",
+            Code::ClientTooOld => "client_too_old",
+            Code::ServerTooOld => "server_too_old",
             Code::Interrupted => "interrupted",
         }
     }
@@ -86,7 +95,7 @@ impl Code {
             Code::Internal | Code::StoreDamaged => 1,
             Code::Usage => 2,
             Code::ServerUnreachable | Code::ServerIdentityMismatch => 3,
-            Code::AuthRequired | Code::AuthFailed => 4,
+            Code::AuthRequired | Code::AuthFailed | Code::AccountDisabled => 4,
             Code::RateLimited => 5,
             Code::PeerUnreachable => 6,
             Code::Queued => 7,
@@ -95,6 +104,7 @@ impl Code {
             Code::NotFound => 10,
             Code::Refused => 11,
             Code::WeakPassword => 12,
+            Code::ClientTooOld | Code::ServerTooOld => 13,
             Code::Interrupted => 130,
         }
     }

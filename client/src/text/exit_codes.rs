@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::fault::Code;
 
 /// The contract's table: exit code, its `code` words, what it means.
-pub(crate) const EXIT_CODES: [(u8, &[Code], &str); 14] = [
+pub(crate) const EXIT_CODES: [(u8, &[Code], &str); 15] = [
     (0, &[], "done"),
     (
         1,
@@ -18,7 +18,12 @@ pub(crate) const EXIT_CODES: [(u8, &[Code], &str); 14] = [
         &[Code::ServerUnreachable, Code::ServerIdentityMismatch],
         "cannot reach the server, or it is not the one that was pinned",
     ),
-    (4, &[Code::AuthRequired, Code::AuthFailed], "not logged in, or wrong name or password"),
+    (
+        4,
+        &[Code::AuthRequired, Code::AuthFailed, Code::AccountDisabled],
+        "not logged in, or wrong name or password. Or the account is disabled, of which only a machine \
+         that was logged in is told",
+    ),
     (5, &[Code::RateLimited], "too many attempts; carries `retry_after_ms`"),
     (
         6,
@@ -35,6 +40,11 @@ pub(crate) const EXIT_CODES: [(u8, &[Code], &str); 14] = [
     (10, &[Code::NotFound], "no such contact, message or file"),
     (11, &[Code::Refused], "refused by the peer or by policy"),
     (12, &[Code::WeakPassword], "the password is too weak; says what would make it strong"),
+    (
+        13,
+        &[Code::ClientTooOld, Code::ServerTooOld],
+        "this program and the server have no version of the protocol in common; one is to be updated",
+    ),
     (130, &[Code::Interrupted], "interrupted"),
 ];
 
@@ -68,7 +78,7 @@ mod tests {
             (1, vec!["internal", "store_damaged"]),
             (2, vec!["usage"]),
             (3, vec!["server_unreachable", "server_identity_mismatch"]),
-            (4, vec!["auth_required", "auth_failed"]),
+            (4, vec!["auth_required", "auth_failed", "account_disabled"]),
             (5, vec!["rate_limited"]),
             (6, vec!["peer_unreachable"]),
             (7, vec!["queued"]),
@@ -77,6 +87,7 @@ mod tests {
             (10, vec!["not_found"]),
             (11, vec!["refused"]),
             (12, vec!["weak_password"]),
+            (13, vec!["client_too_old", "server_too_old"]),
             (130, vec!["interrupted"]),
         ];
         assert_eq!(table, contract);

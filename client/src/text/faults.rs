@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use hither_proto::wire::version::VERSION;
+
 use super::{quoted, wait};
 use crate::config::{Key, Mistake};
 use crate::fault::{Fault, NoAgent, Reason, Usage};
@@ -22,6 +24,18 @@ pub(crate) fn message(fault: &Fault) -> String {
         }
         Fault::ServerVersion { host } => {
             format!("the server at {host} speaks another version of the protocol")
+        }
+        Fault::ClientTooOld { host, needed } => {
+            format!(
+                "this hither is too old for the server at {host}, which needs version {needed} of the \
+                 protocol or a newer one"
+            )
+        }
+        Fault::ServerTooOld { host, spoken } => {
+            format!(
+                "the server at {host} is too old for this hither: it speaks version {spoken} of the \
+                 protocol, and nothing newer"
+            )
         }
         Fault::Unavailable { .. } => "the server has no room for this now".into(),
         Fault::RateLimited { .. } => "too many attempts".into(),
@@ -44,6 +58,7 @@ pub(crate) fn message(fault: &Fault) -> String {
             format!("{host} has not said whether the password is changed")
         }
         Fault::TakenOver => "this account has logged in on another machine".into(),
+        Fault::Disabled => "whoever runs the server has disabled this account".into(),
         Fault::WeakPassword { warning: Some(warning), .. } => {
             format!("this password is too easy to guess: {}", clause(warning))
         }
@@ -145,6 +160,12 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::LogoutUntold { .. } => "a new login ends the session that is left there".into(),
         Fault::ServerVersion { .. } => "update this program, or ask for the server's update".into(),
+        Fault::ClientTooOld { needed, .. } => format!(
+            "get a hither that speaks version {needed} of the protocol; this one speaks up to {VERSION}"
+        ),
+        Fault::ServerTooOld { .. } => {
+            "ask whoever runs the server to update it; until then, use an older hither".into()
+        }
         Fault::Unavailable { retry_after_ms } | Fault::RateLimited { retry_after_ms } => {
             format!("try again in {}", wait(Duration::from_millis(*retry_after_ms)))
         }
@@ -164,6 +185,10 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::OwnDevice => "`hither logout` ends its session".into(),
         Fault::PasswordUncertain { .. } => {
             "one of the two holds: `hither login USER@HOST` with the new one, then with the old"
+                .into()
+        }
+        Fault::Disabled => {
+            "ask them why; once it is enabled again, `hither login USER@HOST`. The history is still here"
                 .into()
         }
         Fault::TakenOver => {

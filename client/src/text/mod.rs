@@ -166,9 +166,6 @@ pub(crate) fn delivered(to: &str, elapsed_ms: u64, path: &str, remote: Option<&s
     }
 }
 
-pub(crate) const ENDED: &str =
-    "this account has logged in on another machine; log in to bring it back";
-
 pub(crate) fn queued(to: &str) -> String {
     format!("queued for {to}; it goes out when both are online")
 }

@@ -394,29 +394,33 @@ mod tests {
     }
 
     #[test]
-    fn answers_for_a_name_that_nobody_has_are_distributed_like_those_for_any_other() {
+    fn answers_for_names_that_nobody_has_or_may_log_in_with_are_distributed_like_any_other() {
         const ANSWERS: usize = 400;
         let World { mut rng, setup, record, .. } = registered();
         let decoy = decoy_credential(&Secret::new([1; 32]), b"alice");
         let (_, ke1) = ClientLogin::start(&mut rng, PASSWORD).unwrap();
-        let [known, unknown] =
-            [(&CREDENTIAL, Some(&record)), (&decoy, None)].map(|(id, record)| {
-                bits_set(ANSWERS, || {
-                    let started =
-                        ServerLogin::start(&mut rng, &setup, b"alice", id, record, b"c", &ke1);
-                    started.unwrap().1
-                })
-            });
+        // Whoever is disabled or deleted keeps the identifier, and their record is not looked at.
+        let [known, unknown, gone] =
+            [(&CREDENTIAL, Some(&record)), (&decoy, None), (&CREDENTIAL, None)].map(
+                |(id, record)| {
+                    bits_set(ANSWERS, || {
+                        let started =
+                            ServerLogin::start(&mut rng, &setup, b"alice", id, record, b"c", &ke1);
+                        started.unwrap().1
+                    })
+                },
+            );
         // The first 32 bytes are the same in every answer to this KE1, and of no account in particular; what
         // follows is drawn for each.
         let drawn = 8 * 32..8 * KE2_BYTES;
-        for (at, (known, unknown)) in known.iter().zip(&unknown).enumerate() {
+        let pairs = known.iter().zip(&unknown).chain(known.iter().zip(&gone));
+        for (at, (known, other)) in (0..8 * KE2_BYTES).cycle().zip(pairs) {
             let is_fixed = |count: usize| count == 0 || count == ANSWERS;
-            assert_eq!(is_fixed(*known), is_fixed(*unknown), "bit {at}: {known} and {unknown}");
+            assert_eq!(is_fixed(*known), is_fixed(*other), "bit {at}: {known} and {other}");
             // The difference of two counts of fair coins deviates by about 14; by 7 times that in one of
             // 10^11 cases. The encodings of group elements have bits that are always zero in both.
-            let differs = drawn.contains(&at) && known.abs_diff(*unknown) > 7 * 15;
-            assert!(!differs, "bit {at}: {known} and {unknown}");
+            let differs = drawn.contains(&at) && known.abs_diff(*other) > 7 * 15;
+            assert!(!differs, "bit {at}: {known} and {other}");
         }
     }
 }

@@ -364,6 +364,8 @@ impl Session {
             Outcome::Limited { retry_after_ms } => (Refusal::RateLimited, Some(*retry_after_ms)),
             Outcome::Malformed => (Refusal::Unexpected, None),
             Outcome::Resumable(None) => (Refusal::AuthFailed, None),
+            Outcome::Disabled => (Refusal::Disabled, None),
+            Outcome::Parked => (Refusal::Parked, None),
             _ => (Refusal::Unavailable, None),
         };
         self.refuse_and_close(why, retry_after_ms);

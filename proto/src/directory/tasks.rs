@@ -106,8 +106,8 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
-    /// Loads the account of a session that exists and is not parked: [`Outcome::Opened`], or
-    /// [`Outcome::Resumable`] with nobody.
+    /// Loads the account of a session that exists and is not parked: [`Outcome::Opened`],
+    /// [`Outcome::Parked`], [`Outcome::Disabled`], or [`Outcome::Resumable`] with nobody.
     ResumeSession {
         /// Whose.
         name: Name,
@@ -115,7 +115,7 @@ pub enum Task {
         session: SessionId,
     },
     /// Loads the account of a session that exists, which is not parked any more and every other one of the
-    /// account is: [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody.
+    /// account is: [`Outcome::Opened`], [`Outcome::Disabled`], or [`Outcome::Resumable`] with nobody.
     ReturnSession {
         /// Whose.
         name: Name,
@@ -257,6 +257,8 @@ pub enum Outcome {
     Conflict,
     /// The sessions of an account.
     Devices(Vec<Device>),
+    /// The session is there, but whoever runs the server has disabled its account.
+    Disabled,
     /// It is done, durably.
     Done,
     /// A directory entry.
@@ -288,6 +290,8 @@ pub enum Outcome {
     },
     /// The account of a session that is open now.
     Opened(Box<Account>),
+    /// The session is there, but another one speaks for the account.
+    Parked,
     /// What somebody who has proven a password goes on with.
     Proven {
         /// OPAQUE's registration response.

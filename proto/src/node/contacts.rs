@@ -34,8 +34,9 @@ pub struct ContactView<'a> {
 pub(super) enum Request {
     /// Asking somebody: their entry is awaited.
     Lookup { name: Name },
-    /// Asking somebody, as the request numbered `for_request` says: the note is under way.
-    Ask { for_request: u32, name: Name },
+    /// Asking somebody, as the request numbered `for_request` says: the note is under way. They may have been
+    /// asked `before`.
+    Ask { for_request: u32, name: Name, before: bool },
     /// Accepting somebody, as the request numbered `for_request` says: the note is under way.
     Accept { for_request: u32, name: Name, identity: Option<PublicIdentity> },
     /// Accepting again somebody who asked again; nobody waits for it.
@@ -52,7 +53,17 @@ pub(super) enum Answer {
     Conflict,
     Done,
     Entry(Entry),
-    Refused,
+    Refused(Refused),
+}
+
+impl Answer {
+    /// Why nothing comes of what was asked.
+    fn why(self) -> Refused {
+        match self {
+            Self::Refused(why) => why,
+            _ => Refused::ServerUnavailable,
+        }
+    }
 }
 
 impl Node {
@@ -132,12 +143,12 @@ impl Node {
                 self.ask(request, name, &entry);
             }
             (Request::Ask { for_request, .. }, Answer::Done) => self.answer(for_request, Ok(())),
-            (Request::Ask { for_request, name }, _) => {
-                // Nothing was asked, so nothing is remembered of it.
-                if self.is_requested(&name) {
+            (Request::Ask { for_request, name, before }, refused) => {
+                // Nothing was asked, so nothing is remembered of it, but of what was asked before.
+                if !before && self.is_requested(&name) {
                     self.forget(&name);
                 }
-                self.answer(for_request, Err(Refused::ServerUnavailable));
+                self.answer(for_request, Err(refused.why()));
             }
             (Request::Accept { for_request, name, identity }, Answer::Done) => {
                 // Whoever was accepted is the one that the note was sealed to.
@@ -149,8 +160,8 @@ impl Node {
                     self.answer(for_request, Err(Refused::IdentityChanged));
                 }
             }
-            (Request::Accept { for_request, .. }, _) => {
-                self.answer(for_request, Err(Refused::ServerUnavailable));
+            (Request::Accept { for_request, .. }, refused) => {
+                self.answer(for_request, Err(refused.why()));
             }
             (Request::Withdraw { name, how }, Answer::Done) => {
                 self.withdrawn(now, request, &name, how);
@@ -162,7 +173,7 @@ impl Node {
             // The next change or login tries again.
             (Request::Vault { .. }, _) => self.vault_dirty = true,
             (Request::Reassure, _) => {}
-            (_, Answer::Refused) => self.answer(request, Err(Refused::ServerUnavailable)),
+            (_, Answer::Refused(why)) => self.answer(request, Err(why)),
             (_, _) => self.answer(request, Err(Refused::ServerLies)),
         }
     }
@@ -285,6 +296,7 @@ impl Node {
         let verified = known.is_some_and(|contact| contact.verified);
         let same = known.is_some_and(|contact| contact.identity == Some(identity));
         let policy = known.map(|contact| contact.policy).unwrap_or_default();
+        let before = known.is_some_and(|contact| contact.standing == Standing::Requested);
         // What has happened while the entry was awaited.
         match known.map(|contact| (contact.blocked, contact.standing)) {
             Some((true, _)) => return self.answer(for_request, Err(Refused::Blocked)),
@@ -305,9 +317,11 @@ impl Node {
             blocked: false,
             policy,
         });
-        let ask = Request::Ask { for_request, name: name.clone() };
+        let ask = Request::Ask { for_request, name: name.clone(), before };
         if let Err(refused) = self.send_note(ask, &name, NoteKind::Request) {
-            self.forget(&name);
+            if !before {
+                self.forget(&name);
+            }
             self.answer(for_request, Err(refused));
         }
     }

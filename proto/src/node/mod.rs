@@ -264,6 +264,12 @@ pub enum Refused {
     /// There is no connection to the server.
     #[error("no connection to the server")]
     ServerGone,
+    /// The server does that so often and no more.
+    #[error("too often")]
+    RateLimited {
+        /// In how many milliseconds it would do it again.
+        retry_after_ms: u64,
+    },
     /// The server cannot do it now.
     #[error("the server cannot do it now")]
     ServerUnavailable,

@@ -1,6 +1,6 @@
 //! What the server says to a node, and what becomes of it.
 
-use super::{Event, Hold, Node, Output, contacts::Answer};
+use super::{Event, Hold, Node, Output, Refused, contacts::Answer};
 use crate::{
     limits::PRESENCE_GRACE,
     name::Name,
@@ -45,8 +45,14 @@ impl Node {
             Reply::Refused { request: Some(request), why: Refusal::Conflict, .. } => {
                 self.request_answered(now, request, Answer::Conflict);
             }
-            Reply::Refused { request: Some(request), .. } => {
-                self.request_answered(now, request, Answer::Refused);
+            Reply::Refused { request: Some(request), why, retry_after_ms } => {
+                let refused = match (why, retry_after_ms) {
+                    (Refusal::RateLimited, Some(retry_after_ms)) => {
+                        Refused::RateLimited { retry_after_ms }
+                    }
+                    _ => Refused::ServerUnavailable,
+                };
+                self.request_answered(now, request, Answer::Refused(refused));
             }
             Reply::Entry { request, entry } => {
                 self.request_answered(now, request, Answer::Entry(entry));

@@ -23,6 +23,8 @@ const STORED: &str = include_str!("../../vectors/frames.txt");
 fn candidates() -> [Candidate; 2] {
     ["192.0.2.1:9", "[2001:db8::1]:4433"].map(|at| Candidate(at.parse().unwrap()))
 }
+/// What releases have said, which is not written anew whatever becomes of the frames.
+const RELEASES: [&str; 1] = [include_str!("../../vectors/frames-0.1.0.txt")];
 
 fn door() -> Door {
     Door {
@@ -134,6 +136,8 @@ fn shortest() -> Vec<Reply> {
         Reply::Welcome { session, entry, vault, envelope: None, sunset: None },
         Reply::Refused { request: Some(1), why: Refusal::Full, retry_after_ms: None },
         Reply::Proven { response: [15; 64], envelope: None },
+        Reply::Refused { request: None, why: Refusal::Disabled, retry_after_ms: None },
+        Reply::Refused { request: None, why: Refusal::Parked, retry_after_ms: None },
         Reply::Observed { at: candidates()[0], again: None, step: None, observer: None },
     ]
 }
@@ -182,8 +186,17 @@ fn frames_are_what_they_were() {
 /// The captured bytes are read, and written again as they were: nothing of them is lost on the way.
 #[test]
 fn captured_frames_are_read_and_written_as_they_were() {
+    let counts = read_and_write(STORED);
+    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 22), ("shortest_reply", 6)]);
+    for release in RELEASES {
+        assert!(!read_and_write(release).is_empty());
+    }
+}
+
+/// How many frames of each kind there are on a page, all of which can be read and written again.
+fn read_and_write(page: &str) -> Vec<(&str, usize)> {
     let mut kinds = std::collections::BTreeMap::<&str, usize>::new();
-    for line in STORED.lines().filter(|line| !line.starts_with('#')) {
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (key, hex) = line.split_once(" = ").unwrap();
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         let captured: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
@@ -196,8 +209,7 @@ fn captured_frames_are_read_and_written_as_they_were() {
         assert_eq!(again, captured, "{key}");
         *kinds.entry(kind).or_default() += 1;
     }
-    let counts: Vec<_> = kinds.into_iter().collect();
-    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 22), ("shortest_reply", 4)]);
+    kinds.into_iter().collect()
 }
 
 /// What version 1 said before it had all of today's fields is understood by whoever has them.

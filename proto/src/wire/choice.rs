@@ -48,6 +48,12 @@ pub enum Refusal {
     /// There is no room for another consent.
     #[n(7)]
     Full,
+    /// Whoever runs the server has disabled the account. Only who shows a session of it is told.
+    #[n(8)]
+    Disabled,
+    /// Another machine speaks for the account. Only who shows a session of it is told.
+    #[n(9)]
+    Parked,
 }
 
 /// Why the server ends a connection.

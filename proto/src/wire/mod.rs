@@ -9,6 +9,7 @@ mod door;
 pub mod peer;
 pub mod server;
 mod sunset;
+pub mod version;
 
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;

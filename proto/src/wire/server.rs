@@ -28,9 +28,6 @@ use crate::{
 /// Which logged-in session of a device; a secret of that device and the server.
 pub type SessionId = [u8; 16];
 
-/// The version of the protocol that these frames are of. Another one has another ALPN.
-pub const VERSION: u32 = 1;
-
 /// Bytes of a challenge or proof of the logout exchange.
 pub const PROOF_BYTES: usize = 32;
 

@@ -429,7 +429,9 @@ impl World {
         let Delivery::Frame(body) = delivery else { return };
         match wire::decode(body) {
             Ok(Reply::Welcome { .. }) => self.log_on(who, link, key),
-            Ok(Reply::Refused { why: Refusal::AuthFailed, .. }) => self.end(who),
+            Ok(Reply::Refused { why: Refusal::AuthFailed | Refusal::Parked, .. }) => {
+                self.end(who);
+            }
             _ => {}
         }
     }

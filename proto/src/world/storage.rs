@@ -224,7 +224,10 @@ impl Storage {
                 Outcome::Devices(own.map(|(_, key)| device(key)).collect())
             }
             Task::ResumeSession { session, .. } if !self.has_session(&session) => {
-                Outcome::Resumable(None)
+                match self.sessions.contains_key(&session) {
+                    true => Outcome::Parked,
+                    false => Outcome::Resumable(None),
+                }
             }
             Task::ReturnSession { session, .. } if !self.sessions.contains_key(&session) => {
                 Outcome::Resumable(None)

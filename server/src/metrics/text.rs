@@ -10,6 +10,7 @@ use super::{
     BOUNDS, Durations, Handshake, Introduction, Limit, Login, Metrics, Note, Registration,
     Resumption,
 };
+use crate::limits::IDLE_TIMEOUT;
 
 /// What is not counted but looked at when somebody asks.
 pub(crate) struct Snapshot<'a> {
@@ -37,9 +38,19 @@ impl Metrics {
         text.line("hither_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1)?;
         let started = seconds(self.started);
         text.one("process_start_time_seconds", "gauge", "When the server was started.", started)?;
+        // A client that was killed says nothing, and is indistinguishable from one that is silent.
+        let cut_off = format!("one that was cut off counts for {} s more", IDLE_TIMEOUT.as_secs());
         for (name, help, value) in [
-            ("hither_connections", "Connections that stand.", &self.connections),
-            ("hither_logged_in", "Connections that somebody is logged in on.", &self.logged_in),
+            (
+                "hither_connections",
+                &*format!("Connections that stand; {cut_off}."),
+                &self.connections,
+            ),
+            (
+                "hither_logged_in",
+                &*format!("Connections that somebody is logged in on; {cut_off}."),
+                &self.logged_in,
+            ),
             ("hither_handshakes_in_progress", "TLS handshakes under way.", &self.handshakes),
         ] {
             text.one(name, "gauge", help, value.load(Relaxed))?;

@@ -160,16 +160,29 @@ pub(super) fn find_session(database: &Connection, session: &SessionId) -> Result
     found.query_row([session], read).optional().map(Outcome::Resumable)
 }
 
+/// A session goes on whose device has shown its key. One that is parked does if it `returns`.
 pub(super) fn resume_session(
     database: &Connection,
     name: &Name,
     session: &SessionId,
+    returns: bool,
 ) -> Result<Outcome> {
-    // A login elsewhere may have parked it since its device was looked up.
-    let goes_on = database
-        .prepare_cached("SELECT 1 FROM session WHERE id = ?1 AND name = ?2 AND parked = 0")?
-        .exists(params![session, name.as_str()])?;
-    if goes_on { load(database, name) } else { Ok(Outcome::Resumable(None)) }
+    // It may have ended since its device was looked up.
+    let parked: Option<bool> = database
+        .prepare_cached("SELECT parked FROM session WHERE id = ?1 AND name = ?2")?
+        .query_row(params![session, name.as_str()], |row| row.get(0))
+        .optional()?;
+    match parked {
+        None => Ok(Outcome::Resumable(None)),
+        Some(_) if administration::is_disabled(database, name)? => Ok(Outcome::Disabled),
+        Some(true) if !returns => Ok(Outcome::Parked),
+        Some(_) => {
+            if returns {
+                devices::park_others(database, name, session)?;
+            }
+            load(database, name)
+        }
+    }
 }
 
 pub(super) fn end_session(database: &Connection, session: &SessionId) -> Result<Outcome> {
@@ -303,7 +316,7 @@ mod tests {
         };
         let (name, device) = found?;
         assert_eq!(device, DEVICE);
-        let resumed = resume_session(database, &name, &[id; 16]).unwrap();
+        let resumed = resume_session(database, &name, &[id; 16], false).unwrap();
         matches!(resumed, Outcome::Opened(_)).then_some(name)
     }
 
@@ -342,10 +355,10 @@ mod tests {
         assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
         let logins = |text| credentials(&database, &name(text)).unwrap().unwrap().logins;
         assert_eq!((logins("alice"), logins("bob")), (2, 0));
-        let resumed = |text, id| resume_session(&database, &name(text), &[id; 16]).unwrap();
+        let resumed = |text, id| resume_session(&database, &name(text), &[id; 16], false).unwrap();
         assert_eq!(opened(resumed("bob", 2)).entry, entry_of("bob"));
         // A login elsewhere came between looking the session up and loading the account.
-        assert!(matches!(resumed("alice", 3), Outcome::Resumable(None)));
+        assert!(matches!(resumed("alice", 3), Outcome::Parked));
         assert!(matches!(resumed("alice", 2), Outcome::Resumable(None)));
     }
 
@@ -413,7 +426,7 @@ mod tests {
         for id in [2, 3] {
             let login = opened(log_in(&database, "alice", 1, id)).revision;
             assert!(login > before);
-            let resumed = resume_session(&database, &name("alice"), &[id; 16]).unwrap();
+            let resumed = resume_session(&database, &name("alice"), &[id; 16], false).unwrap();
             before = opened(resumed).revision;
             assert!(before >= login);
         }
@@ -446,7 +459,7 @@ mod tests {
             ('bob', 'alice', 'blocked'), ('alice', 'carol', 'requested'),
             ('dave', 'alice', 'accepted'), ('bob', 'carol', 'accepted')";
         database.execute(said, []).unwrap();
-        let loaded = opened(resume_session(&database, &name("alice"), &[1; 16]).unwrap());
+        let loaded = opened(resume_session(&database, &name("alice"), &[1; 16], false).unwrap());
         let said =
             loaded.consents.iter().map(|(other, said)| (other.as_str(), said.mine, said.theirs));
         let expected = [("bob", Some(Accepted), Some(Blocked)), ("carol", Some(Requested), None)];
@@ -481,7 +494,7 @@ mod tests {
         ] {
             assert!(matches!(put(&conflict), Outcome::Conflict));
         }
-        let stored = resume_session(&database, &name("alice"), &[1; 16]).unwrap();
+        let stored = resume_session(&database, &name("alice"), &[1; 16], false).unwrap();
         let stored = opened(stored).vault;
         assert_eq!(stored, second);
         let nobody = put_vault(&database, &name("bob"), &vault(1, b"")).unwrap();
@@ -504,6 +517,6 @@ mod tests {
         register(&database, "alice", 1);
         database.execute("UPDATE account SET entry = x'00'", []).unwrap();
         assert!(entry(&database, &name("alice")).is_err());
-        assert!(resume_session(&database, &name("alice"), &[1; 16]).is_err());
+        assert!(resume_session(&database, &name("alice"), &[1; 16], false).is_err());
     }
 }

@@ -94,7 +94,10 @@ fn user(database: &Connection, name: &Name) -> Result<Option<UserDetails>> {
     let identity = accounts::entry(database, name)?;
     let identity = identity.and_then(|entry| entry.verified(name));
     let sessions = database
-        .prepare_cached("SELECT created FROM session WHERE name = ?1 ORDER BY created")?
+        .prepare_cached(
+            "SELECT created FROM session WHERE name = ?1
+             AND name NOT IN (SELECT name FROM disabled) ORDER BY created",
+        )?
         .query_map([name.as_str()], |row| row.get(0).map(rfc3339))?
         .collect::<Result<_>>()?;
     let identity = identity.map(|identity| identity.fingerprint_letters());
@@ -118,12 +121,18 @@ fn disable(database: &Connection, name: &Name, now: i64) -> Result<Option<Ended>
     database
         .prepare_cached("INSERT INTO disabled VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
         .execute(params![name.as_str(), now])?;
-    let sessions = end_sessions(database, name)?;
-    Ok(Some(Ended { sessions, consents: Vec::new() }))
+    // They are remembered, and none of them goes on: who shows one is told why.
+    let mut sessions = database.prepare_cached("SELECT id FROM session WHERE name = ?1")?;
+    let sessions = sessions.query_map([name.as_str()], |row| row::bytes(row, 0))?;
+    Ok(Some(Ended { sessions: sessions.collect::<Result<_>>()?, consents: Vec::new() }))
 }
 
 fn enable(database: &Connection, name: &Name) -> Result<bool> {
-    database.prepare_cached("DELETE FROM disabled WHERE name = ?1")?.execute([name.as_str()])?;
+    let disabled = "DELETE FROM disabled WHERE name = ?1";
+    if database.prepare_cached(disabled)?.execute([name.as_str()])? > 0 {
+        // Why somebody was disabled may be a machine of theirs, so that a password is asked for.
+        end_sessions(database, name)?;
+    }
     exists(database, name)
 }
 
@@ -165,7 +174,7 @@ pub(super) fn bury(database: &Connection, name: &Name, now: i64) -> Result<Optio
     Ok(Some(sessions))
 }
 
-fn exists(database: &Connection, name: &Name) -> Result<bool> {
+pub(super) fn exists(database: &Connection, name: &Name) -> Result<bool> {
     database.prepare_cached("SELECT 1 FROM account WHERE name = ?1")?.exists([name.as_str()])
 }
 
@@ -225,11 +234,22 @@ mod tests {
         let opened =
             accounts::open_session(&database, &name("alice"), &[1; 32], &session(2), 0).unwrap();
         assert!(matches!(opened, Outcome::Resumable(None)), "{opened:?}");
-        assert!(disable(&database, &name("alice"), 0).unwrap().unwrap().sessions.is_empty());
+        for returns in [false, true] {
+            let resumed =
+                accounts::resume_session(&database, &name("alice"), &[1; 16], returns).unwrap();
+            assert!(matches!(resumed, Outcome::Disabled), "{resumed:?}");
+            let none =
+                accounts::resume_session(&database, &name("alice"), &[2; 16], returns).unwrap();
+            assert!(matches!(none, Outcome::Resumable(None)), "{none:?}");
+        }
+        assert!(user(&database, &name("alice")).unwrap().unwrap().sessions.is_empty());
+        assert!(disable(&database, &name("alice"), 0).unwrap().is_some());
 
         assert!(enable(&database, &name("alice")).unwrap());
         assert!(!enable(&database, &name("bob")).unwrap());
         assert_eq!(credentials(&database, "alice"), Some(([1; 32], true)));
+        let ended = accounts::resume_session(&database, &name("alice"), &[1; 16], false).unwrap();
+        assert!(matches!(ended, Outcome::Resumable(None)), "{ended:?}");
         let opened =
             accounts::open_session(&database, &name("alice"), &[1; 32], &session(2), 0).unwrap();
         assert!(matches!(opened, Outcome::Opened(_)), "{opened:?}");

@@ -9,7 +9,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{revision, row};
+use super::{administration, revision, row};
 
 pub(super) fn send_note(
     database: &Connection,
@@ -19,6 +19,10 @@ pub(super) fn send_note(
     sealed: &[u8],
     now: i64,
 ) -> Result<Outcome> {
+    if !administration::exists(database, from)? {
+        // The account was deleted when this was under way, and a name that is nobody's says nothing.
+        return Ok(Outcome::NoteSent { number: None, consents: consents(database, from, to)? });
+    }
     let theirs = consent(database, to, from)?;
     let answers = matches!(theirs, Some(Consent::Requested | Consent::Accepted));
     let mine = match kind {
@@ -63,6 +67,8 @@ pub(super) fn withdraw(
     how: Withdrawal,
 ) -> Result<Outcome> {
     match how {
+        // As for a note: of whoever was deleted meanwhile, nothing is written down.
+        _ if !administration::exists(database, name)? => {}
         Withdrawal::Reject => {
             decline(database, from, name)?;
             forget_notes(database, name, from)?;
@@ -163,10 +169,14 @@ mod tests {
     fn people() -> Connection {
         let database = in_memory();
         for text in ["alice", "bob", "carol"] {
-            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
-            database.execute(insert, [text]).unwrap();
+            come(&database, text);
         }
         database
+    }
+
+    fn come(database: &Connection, text: &str) {
+        let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+        database.execute(insert, [text]).unwrap();
     }
 
     /// Sends a note and says what its sender and its addressee have now said, and whether it is stored.
@@ -260,6 +270,7 @@ mod tests {
         let database = people();
         for i in 0..PENDING_NOTES_MAX {
             let sender = format!("sender-{i}");
+            come(&database, &sender);
             assert!(send(&database, [&sender, "bob"], NoteKind::Request).2);
         }
         let one_too_many = send(&database, ["alice", "bob"], NoteKind::Request);
@@ -270,6 +281,30 @@ mod tests {
         let (first, _) = notes(&database, "bob")[0];
         take_note(&database, &name("bob"), first).unwrap();
         assert!(send(&database, ["alice", "bob"], NoteKind::Request).2);
+    }
+
+    #[test]
+    fn what_was_under_way_when_its_sender_was_deleted_leaves_nothing() {
+        use NoteKind::{Accept, Request};
+        let database = people();
+        say(&database, "bob", "alice", Some(Accepted));
+        administration::bury(&database, &name("alice"), 0).unwrap().unwrap();
+        for (to, kind) in
+            [("bob", Request), ("bob", Accept), ("carol", Request), ("nobody", Accept)]
+        {
+            assert!(!send(&database, ["alice", to], kind).2);
+        }
+        for how in [Withdrawal::Block, Withdrawal::Reject, Withdrawal::Unblock, Withdrawal::Remove]
+        {
+            withdraws(&database, "alice", "bob", how);
+        }
+        let rows = |what: &str| {
+            let rows = format!("SELECT count(*) FROM {what}");
+            database.query_row(&rows, [], |row| row::number(row, 0))
+        };
+        assert_eq!(rows("consent WHERE name = 'alice'"), Ok(0));
+        assert_eq!(rows("note"), Ok(0));
+        assert_eq!(said(&database, "bob", "alice"), Some(Accepted), "what bob has said is his");
     }
 
     #[test]

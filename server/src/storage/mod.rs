@@ -217,15 +217,14 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         Task::ListDevices { name } => devices::list(database, &name),
         Task::RevokeDevice { name, device } => devices::revoke(database, &name, device),
         Task::ReturnSession { name, session } => {
-            devices::park_others(database, &name, &session)?;
-            accounts::resume_session(database, &name, &session)
+            accounts::resume_session(database, &name, &session, true)
         }
         Task::OpenSession { name, proven, session } => {
             accounts::open_session(database, &name, &proven, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
         Task::ResumeSession { name, session } => {
-            accounts::resume_session(database, &name, &session)
+            accounts::resume_session(database, &name, &session, false)
         }
         Task::SendNote { from, to, kind, note } => {
             contacts::send_note(database, &from, &to, kind, &note, now)
@@ -316,10 +315,16 @@ mod tests {
 
     use super::*;
 
+    /// A database in which alice and bob have accounts.
     fn made() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hitherd.db");
         create(&path).unwrap();
+        let database = Connection::open(&path).unwrap();
+        for text in ["alice", "bob"] {
+            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+            database.execute(insert, [text]).unwrap();
+        }
         (folder, path)
     }
 
@@ -392,7 +397,7 @@ mod tests {
             assert!(stored < 100_000, "the limit does not hold");
         };
         assert!(matches!(refused, Outcome::Unavailable));
-        assert_eq!(storage.count_accounts().await, Ok(0), "what is there can be read");
+        assert_eq!(storage.count_accounts().await, Ok(2), "what is there can be read");
         assert_eq!(consents(&path), stored);
         pages("1000000").await.unwrap();
         assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Withdrawn(_)));
@@ -413,8 +418,6 @@ mod tests {
     async fn tasks_arrive_where_they_belong() {
         let (_folder, path) = made();
         let (storage, _thread) = Storage::open(&path).unwrap();
-        let insert = "INSERT INTO account VALUES ('bob', x'00', x'00', x'00', x'00', 0, 0, NULL)";
-        storage.run(move |database| database.execute_batch(insert)).await.unwrap();
         let kind = NoteKind::Request;
         let note = Task::SendNote { from: name("alice"), to: name("bob"), kind, note: vec![1] };
         let sent = storage.perform(note).await;

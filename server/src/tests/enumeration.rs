@@ -16,11 +16,14 @@ use super::{
 use crate::limits::{PAIR_INTRODUCTIONS_BURST, PAIR_NOTES_PER_DAY};
 
 /// Somebody who is there and accepts nothing, who has blocked alice, who has refused her, who has not been
-/// seen for long, and nobody. All names are equally long.
-const OTHERS: [&str; 5] = ["idler", "block", "refus", "sleep", "nobod"];
+/// seen for long, who is disabled, who was deleted, and nobody. All names are equally long.
+const OTHERS: [&str; 7] = ["idler", "block", "refus", "sleep", "disab", "delet", "nobod"];
 
 /// The people of [`OTHERS`] who are there, on their connections.
-async fn others(host: &Host) -> Vec<Online> {
+async fn others(host: &mut Host) -> Vec<Online> {
+    let [mut disabled, mut deleted] = [OTHERS[4], OTHERS[5]].map(Person::new);
+    drop((disabled.registers(host).await, deleted.registers(host).await));
+    host.disables_and_deletes(&disabled, &deleted).await;
     let mut there = Vec::new();
     for name in &OTHERS[..4] {
         there.push(Person::new(name).registers(host).await);
@@ -57,9 +60,9 @@ async fn asks_everybody(alice: &mut Online, asks: impl Fn(&'static str) -> Reque
 
 #[tokio::test]
 async fn whoever_has_not_accepted_looks_like_nobody() {
-    let host = Host::start().await;
+    let mut host = Host::start().await;
+    let mut others = others(&mut host).await;
     let mut alice = Person::new("alice").registers(&host).await;
-    let mut others = others(&host).await;
     others[1].withdraws("alice", Withdrawal::Block).await;
     let note = |to: &str, kind| Request::SendNote {
         request: 1,

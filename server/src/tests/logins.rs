@@ -66,23 +66,30 @@ async fn nobody_registers_where_registration_is_closed() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_name_look_the_same() {
-    let host = Host::start().await;
+async fn a_wrong_password_and_an_unknown_disabled_or_deleted_name_look_the_same() {
+    let mut host = Host::start().await;
     let mut alice = Person::new("alice");
-    alice.registers(&host).await;
+    let [mut disabled, mut deleted] = ["disab", "delet"].map(Person::new);
+    for person in [&mut alice, &mut disabled, &mut deleted] {
+        person.registers(&host).await;
+    }
+    host.disables_and_deletes(&disabled, &deleted).await;
     let mut said = Vec::new();
-    for mut person in [alice.mistaken(), Person::new("nobody").mistaken()] {
+    // The two of whom nobody may log in know their passwords, and it is of no use.
+    let mut last_of = vec![Person::new("nobod").mistaken(), disabled, deleted];
+    last_of.insert(0, alice.mistaken());
+    for person in &mut last_of {
         let mut client = Client::connect(host.address).await;
         let (_, ke1) = ClientLogin::start(&mut person.rng, &person.password).unwrap();
-        client.send(&Request::Login { name: person.name, ke1 }).await;
+        client.send(&Request::Login { name: person.name.clone(), ke1 }).await;
         let ke2 = soon(client.receive_body()).await.unwrap();
         client.send(&Request::FinishLogin { ke3: [7; 64], device: [7; 32] }).await;
         let last = soon(client.receive_body()).await.unwrap();
         assert!(soon(client.receive_body()).await.is_none());
         said.push((ke2.len(), last));
     }
-    assert_eq!(said[0], said[1]);
-    for mut person in [alice.mistaken(), Person::new("nobody").mistaken()] {
+    assert!(said.iter().all(|one| *one == said[0]));
+    for mut person in last_of {
         let refused = person.tries_to_log_in(&host).await.err().unwrap();
         assert_eq!(refusal(refused), Refusal::AuthFailed);
     }
@@ -207,7 +214,9 @@ async fn a_session_is_resumed_by_its_device_only() {
     }
     let second = alice.logs_in(&host).await.session;
     let refused = alice.tries_to_resume(&host, first).await.err().unwrap();
-    assert_eq!(refusal(refused), Refusal::AuthFailed);
+    assert_eq!(refusal(refused), Refusal::Parked);
+    let refused = thief.tries_to_resume(&host, first).await.err().unwrap();
+    assert_eq!(refusal(refused), Refusal::AuthFailed, "only who has the device is told");
     assert!(alice.tries_to_resume(&host, second).await.is_ok());
 }
 

@@ -27,7 +27,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-use crate::{config::Config, data::DataFolder, quic::client::Client, serve::Server};
+use crate::{
+    config::Config, data::DataFolder, quic::client::Client, serve::Server, storage::Storage,
+};
 
 /// Longer than anything takes that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,6 +73,18 @@ impl Host {
         let (stop, running) = self.running.take().unwrap();
         drop(stop);
         soon(running).await.unwrap();
+    }
+
+    /// Lets nobody log in to the one account, and makes an end of the other, between two of its runs.
+    async fn disables_and_deletes(&mut self, disabled: &Person, deleted: &Person) {
+        self.stops().await;
+        let database = DataFolder::open(self.folder.path()).unwrap().database();
+        let (storage, thread) = Storage::open(&database).unwrap();
+        assert!(storage.disable(disabled.name.clone()).await.unwrap().is_some());
+        assert!(storage.delete(deleted.name.clone()).await.unwrap().is_some());
+        drop(storage);
+        thread.join();
+        self.starts().await;
     }
 
     /// What it keeps, while it does not run.

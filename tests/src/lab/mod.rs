@@ -7,9 +7,11 @@ mod machine;
 mod memory;
 mod person;
 mod process;
+mod release;
 mod rpc;
 mod server;
 mod sockets;
+mod terminal;
 
 use std::{
     fs,
@@ -28,9 +30,11 @@ pub use self::{
     memory::memory_of,
     person::{Message, Person, password},
     process::{Outcome, Running, Transcript, binaries, is_running, kill},
+    release::Release,
     rpc::Rpc,
     server::{Lie, Server},
     sockets::udp_sockets,
+    terminal::Terminal,
 };
 
 /// How long a condition may take to come true: generous, because it is only used up by a failure.

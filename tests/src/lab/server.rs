@@ -33,6 +33,7 @@ pub struct Server {
     address: SocketAddr,
     link: String,
     metrics: Option<SocketAddr>,
+    machine: Option<Machine>,
     process: Option<Running>,
     log: String,
 }
@@ -53,6 +54,12 @@ impl Server {
         env: &[(&str, &OsStr)],
     ) -> Self {
         Self::of(transcript, data, launch(transcript, data, listen, env, &[]))
+    }
+
+    /// A server that listens at this very address.
+    #[track_caller]
+    pub(crate) fn listening(transcript: &Arc<Transcript>, data: &Path, at: SocketAddr) -> Self {
+        Self::of(transcript, data, launch(transcript, data, at, &[], &[]))
     }
 
     /// A server that logs as much as it can, for tests that search the log.
@@ -78,7 +85,8 @@ impl Server {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let env = machine.map(|machine| machine.environment().to_vec()).unwrap_or_default();
         write_config(data, config);
-        Self::of(transcript, data, launch(transcript, data, free, &env, flags))
+        let ready = launch(transcript, data, free, &env, flags);
+        Self { machine: machine.cloned(), ..Self::of(transcript, data, ready) }
     }
 
     fn of(transcript: &Arc<Transcript>, data: &Path, ready: Ready) -> Self {
@@ -89,6 +97,7 @@ impl Server {
             address,
             link,
             metrics,
+            machine: None,
             process: Some(process),
             log: String::new(),
         }
@@ -197,12 +206,14 @@ impl Server {
         self.end(Signal::INT)
     }
 
-    /// Starts it again with the same data on the same port.
+    /// Starts it again with the same data on the same port, on the same machine.
     #[track_caller]
     pub fn starts_again(&mut self) {
         assert!(self.process.is_none(), "it still runs");
+        let env = self.machine.as_ref().map(Machine::environment);
+        let env = env.as_ref().map_or(&[][..], |env| &env[..]);
         let Ready { process, address, link, metrics } =
-            launch(&self.transcript, &self.data, self.address, &[], &[]);
+            launch(&self.transcript, &self.data, self.address, env, &[]);
         assert_eq!(address, self.address, "it listens where it was told to");
         (self.process, self.link, self.metrics) = (Some(process), link, metrics);
     }

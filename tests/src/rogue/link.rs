@@ -9,10 +9,12 @@ use hither_proto::{
     wire::{
         self, LENGTH_BYTES,
         server::{Refusal, Reply, Request},
+        version::{NO_VERSION_CODE, Versions},
     },
 };
 use quinn::{
-    Connection, ConnectionError, Endpoint, ReadExactError, RecvStream, SendStream, TransportConfig,
+    ClientConfig, Connection, ConnectionError, Endpoint, ReadExactError, RecvStream, SendStream,
+    TransportConfig, VarInt, crypto::rustls::HandshakeData,
 };
 
 use super::{runtime, soon};
@@ -20,7 +22,7 @@ use crate::{
     lab::Server,
     wire::{
         Dialect,
-        tls::{SERVER_NAME, trusting_client_with},
+        tls::{SERVER_NAME, trusting_client_offering, trusting_client_with},
     },
 };
 
@@ -76,6 +78,45 @@ impl Link {
     #[track_caller]
     pub fn try_as(server: &Server, dialect: &Dialect) -> Result<(), ConnectionError> {
         soon("an end of the handshake", connect(server.address(), dialect)).map(drop)
+    }
+
+    /// Connects as a client that offers these protocols, best first.
+    ///
+    /// # Errors
+    /// If the server does not let it in.
+    #[track_caller]
+    pub fn offering(server: &Server, protocols: &[&[u8]]) -> Result<Self, ConnectionError> {
+        let pin = server.link().parse::<hither_proto::name::Link>().unwrap().pin;
+        let config = trusting_client_offering(protocols, &Dialect::default(), None);
+        let connecting = connect_with(server.address(), config);
+        let (endpoint, connection) = soon("an end of the handshake", connecting)?;
+        let (send, receive) = soon("a stream", connection.open_bi())?;
+        Ok(Self { _endpoint: endpoint, connection, send, receive, pin })
+    }
+
+    /// The protocol that was agreed on.
+    #[must_use]
+    #[track_caller]
+    pub fn protocol(&self) -> Vec<u8> {
+        let data = self.connection.handshake_data().unwrap();
+        data.downcast::<HandshakeData>().unwrap().protocol.expect("a protocol")
+    }
+
+    /// Which versions of the protocol the server speaks, as it says to a client that offers these protocols and
+    /// has none in common with it.
+    #[must_use]
+    #[track_caller]
+    pub fn hears_versions(server: &Server, protocols: &[&[u8]]) -> Versions {
+        let config = trusting_client_offering(protocols, &Dialect::default(), None);
+        let connecting = connect_with(server.address(), config);
+        let (_endpoint, connection) = soon("an end of the handshake", connecting).unwrap();
+        match soon("the end of the connection", connection.closed()) {
+            ConnectionError::ApplicationClosed(close) => {
+                assert_eq!(close.error_code, VarInt::from_u32(NO_VERSION_CODE));
+                wire::decode(&close.reason).unwrap()
+            }
+            other => panic!("the server says that it closes, instead of {other}"),
+        }
     }
 
     /// What a login on this connection is bound to.
@@ -214,9 +255,15 @@ async fn connect(
     address: SocketAddr,
     dialect: &Dialect,
 ) -> Result<(Endpoint, Connection), ConnectionError> {
+    connect_with(address, trusting_client_with(dialect, None)).await
+}
+
+async fn connect_with(
+    address: SocketAddr,
+    mut config: ClientConfig,
+) -> Result<(Endpoint, Connection), ConnectionError> {
     let mut transport = TransportConfig::default();
     transport.keep_alive_interval(Some(KEEP_ALIVE));
-    let mut config = trusting_client_with(dialect, None);
     config.transport_config(Arc::new(transport));
     let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let connection = endpoint.connect_with(config, address, SERVER_NAME).unwrap().await?;

@@ -6,6 +6,7 @@ mod hello;
 mod impostor;
 mod stranger;
 pub(crate) mod tls;
+mod versions;
 
 pub use self::{
     certificate::{Pem, presented_certificate},
@@ -14,4 +15,5 @@ pub use self::{
     impostor::{Forgery, Impostor},
     stranger::{Stranger, quic_client_gets_through},
     tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client},
+    versions::OtherVersion,
 };

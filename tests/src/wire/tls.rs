@@ -59,6 +59,15 @@ pub(crate) fn trusting_client_with(
     dialect: &Dialect,
     own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
 ) -> ClientConfig {
+    trusting_client_offering(&[dialect.alpn], dialect, own)
+}
+
+/// The same, which offers all of these protocols in place of the dialect's.
+pub(crate) fn trusting_client_offering(
+    protocols: &[&[u8]],
+    dialect: &Dialect,
+    own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+) -> ClientConfig {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.kx_groups = vec![dialect.group];
     let provider = Arc::new(provider);
@@ -71,7 +80,7 @@ pub(crate) fn trusting_client_with(
         Some((certificate, key)) => tls.with_client_auth_cert(vec![certificate], key).unwrap(),
         None => tls.with_no_client_auth(),
     };
-    tls.alpn_protocols = vec![dialect.alpn.to_vec()];
+    tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     tls.enable_sni = false;
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }

@@ -137,8 +137,8 @@ pub(super) fn enqueue(
 ) -> Result<Queued, Fault> {
     let now = agent.now();
     let account = agent.account()?;
-    if account.ended {
-        return Err(Fault::TakenOver);
+    if let Some(ended) = account.ended {
+        return Err(ended.fault());
     }
     let sent = account.node.send(now, unix_now(), &to, id, body);
     let id = sent.map_err(|why| match why {

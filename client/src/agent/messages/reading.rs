@@ -181,7 +181,7 @@ fn note_read(agent: &mut Agent, messages: &[Message]) -> Result<(), Fault> {
             None => receipt_for.push((&message.with, vec![message.id])),
         }
     }
-    for (name, ids) in receipt_for.iter().filter(|_| receipts && !account.ended) {
+    for (name, ids) in receipt_for.iter().filter(|_| receipts && account.ended.is_none()) {
         for ids in ids.chunks(READ_IDS_MAX) {
             let receipt = Body::Read { ids: ids.to_vec() };
             // Whoever is blocked or gone is not told, and what was read is read all the same.

@@ -17,11 +17,13 @@ use hither_proto::{
     vault::{Vault, VaultKey},
     wire::{
         self,
-        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId, Sunset, VERSION},
+        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId, Sunset},
+        version::{NO_VERSION, NO_VERSION_CODE, Outdated, VERSION, Versions},
     },
 };
 use quinn::{
-    ClientConfig, Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode,
+    ClientConfig, Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode, VarInt,
+    crypto::rustls::HandshakeData,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc, task};
@@ -121,7 +123,7 @@ impl Link {
             NoDial::Refused(reason) if tls::is_identity_mismatch(reason) => {
                 Some(Fault::ServerIdentityMismatch { host: host.host.clone() })
             }
-            NoDial::Version => Some(Fault::ServerVersion { host: host.host.clone() }),
+            NoDial::Version(spoken) => Some(no_version(host, spoken)),
             NoDial::Refused(_) | NoDial::Silent => None,
         });
         Err(said.unwrap_or_else(unreachable))
@@ -410,8 +412,8 @@ impl Carried {
 enum NoDial {
     Silent,
     Refused(String),
-    /// It talks to other versions of the protocol only.
-    Version,
+    /// It speaks other versions of the protocol only: these, if it has said so.
+    Version(Option<Versions>),
 }
 
 fn no_dial(error: ConnectionError) -> NoDial {
@@ -420,7 +422,7 @@ fn no_dial(error: ConnectionError) -> NoDial {
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::crypto(NO_COMMON_VERSION) =>
         {
-            NoDial::Version
+            NoDial::Version(None)
         }
         _ => NoDial::Silent,
     }
@@ -436,7 +438,37 @@ async fn dial(
         network.endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| NoDial::Silent)?;
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let connection = connected.map_err(|_| NoDial::Silent)?.map_err(no_dial)?;
+    let agreed = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    if agreed.is_none_or(|agreed| agreed.protocol.as_deref() == Some(NO_VERSION)) {
+        return Err(NoDial::Version(hear_versions(&connection).await));
+    }
     Ok((connection, opened))
+}
+
+/// What a server says that has no version in common with this program: it closes the connection with it.
+async fn hear_versions(connection: &Connection) -> Option<Versions> {
+    match tokio::time::timeout(PATIENCE, connection.closed()).await {
+        Ok(ConnectionError::ApplicationClosed(close))
+            if close.error_code == VarInt::from_u32(NO_VERSION_CODE) =>
+        {
+            wire::decode(&close.reason).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Which end has to be updated, as far as the server has said.
+fn no_version(host: &Host, spoken: Option<Versions>) -> Fault {
+    let host = host.host.clone();
+    match spoken.and_then(|spoken| Some((spoken, Versions::OURS.gap(spoken)?))) {
+        Some((Versions { oldest, .. }, Outdated::Client)) => {
+            Fault::ClientTooOld { host, needed: oldest }
+        }
+        Some((Versions { newest, .. }, Outdated::Server)) => {
+            Fault::ServerTooOld { host, spoken: newest }
+        }
+        None => Fault::ServerVersion { host },
+    }
 }
 
 /// Runs what takes a second of computing beside the network, and gives the randomness back.
@@ -462,6 +494,8 @@ fn refused(why: Refusal, retry_after_ms: Option<u64>, name: &Name, host: &Host) 
         Refusal::RateLimited => Fault::RateLimited { retry_after_ms },
         Refusal::RegistrationClosed => Fault::RegistrationClosed,
         Refusal::Unavailable => Fault::Unavailable { retry_after_ms },
+        Refusal::Disabled => Fault::Disabled,
+        Refusal::Parked => Fault::TakenOver,
         Refusal::Conflict | Refusal::Full | Refusal::Unexpected => {
             Fault::ServerVersion { host: host.host.clone() }
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hither_proto::{crypto::derive::hash, name::ServerPin};
+use hither_proto::{crypto::derive::hash, name::ServerPin, wire::version::Versions};
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
@@ -13,9 +13,6 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-
-/// The protocol on the connection to the server.
-const SERVER_ALPN: &[u8] = b"hither/1";
 
 /// The protocol on connections between peers.
 const PEER_ALPN: &[u8] = b"hither/1 peer";
@@ -73,7 +70,7 @@ impl ThrowAway {
     pub(super) fn dial(&self, certificate: Option<[u8; 32]>) -> Result<QuicClientConfig, TlsError> {
         let mut config = client(certificate.map_or(Rule::AnyPeer, Rule::OnePeer))?
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())?;
-        finish(&mut config, PEER_ALPN);
+        finish(&mut config, vec![PEER_ALPN.to_vec()]);
         Ok(config.try_into()?)
     }
 }
@@ -82,7 +79,7 @@ impl ThrowAway {
 /// is expected; what an unexpected one is worth, the login shows.
 pub(super) fn server(expected: Option<ServerPin>) -> Result<QuicClientConfig, TlsError> {
     let mut config = client(Rule::Server(expected))?.with_no_client_auth();
-    finish(&mut config, SERVER_ALPN);
+    finish(&mut config, Versions::OURS.protocols());
     Ok(config.try_into()?)
 }
 
@@ -116,8 +113,8 @@ fn client(rule: Rule) -> Result<WantsClientCert, Error> {
         .with_custom_certificate_verifier(verifier))
 }
 
-fn finish(config: &mut rustls::ClientConfig, alpn: &[u8]) {
-    config.alpn_protocols = vec![alpn.to_vec()];
+fn finish(config: &mut rustls::ClientConfig, protocols: Vec<Vec<u8>>) {
+    config.alpn_protocols = protocols;
     config.enable_sni = false;
     config.resumption = rustls::client::Resumption::disabled();
 }

@@ -91,7 +91,7 @@ fn a_parked_session_takes_the_account_back_with_what_the_other_machine_has_chang
     world.node("elsewhere").set_verified(&name("alice")).unwrap();
     world.settle("elsewhere");
     world.run();
-    assert_eq!(world.try_resume("bob"), Err(Refusal::AuthFailed), "not by itself");
+    assert_eq!(world.try_resume("bob"), Err(Refusal::Parked), "not by itself");
     assert_eq!(world.try_return("bob"), Ok(()));
     world.run();
     assert!(world.node("bob").contact(&name("alice")).unwrap().contact.verified);

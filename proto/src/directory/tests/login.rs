@@ -177,7 +177,7 @@ fn a_second_login_takes_over_and_contacts_see_no_gap() {
     assert_eq!(world.count("alice", &Event::Presence(name("bob"), false)), 0);
     world.send("alice", "bob", "hello");
     assert_eq!(world.texts("elsewhere"), ["hello"]);
-    assert_eq!(world.try_resume("bob"), Err(Refusal::AuthFailed));
+    assert_eq!(world.try_resume("bob"), Err(Refusal::Parked));
     assert_eq!(world.storage.sessions(), 2);
 }
 

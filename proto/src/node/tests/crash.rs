@@ -217,6 +217,23 @@ fn a_server_that_cannot_store_says_so_and_nothing_is_claimed() {
 }
 
 #[test]
+fn whoever_asks_too_often_is_told_when_to_ask_again() {
+    let mut world = World::of(13, &["alice", "bob"]);
+    world.storage.limited = true;
+    let limited = Err(Refused::RateLimited { retry_after_ms: 7_000 });
+    assert_eq!(world.add("alice", "bob"), limited);
+    assert!(world.node("alice").contact(&name("bob")).is_none());
+    world.storage.limited = false;
+    world.add("alice", "bob").unwrap();
+    world.storage.limited = true;
+    assert_eq!(world.add("alice", "bob"), limited, "and what was asked before stays asked");
+    assert_eq!(world.accept("bob", "alice"), limited);
+    world.storage.limited = false;
+    world.accept("bob", "alice").unwrap();
+    are_contacts(&mut world, 0);
+}
+
+#[test]
 fn requests_under_way_are_answered_when_the_server_goes() {
     let mut world = World::of(10, &["alice", "bob", "carol", "dave"]);
     world.add("carol", "alice").unwrap();
