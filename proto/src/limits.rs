@@ -33,6 +33,17 @@ pub const HANDSHAKE_BYTES_MAX: usize = 2 * 1024;
 /// Address candidates of one side. Each one costs the other side a dial.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// Places of one host among them. A router's guessable ports need a few; more would only serve to send one
+/// machine packets that it has not asked for.
+pub const HOST_CANDIDATES_MAX: usize = 3;
+
+/// How often the places of one person are dialled at once. A lying server with a contact's help can make an
+/// attempt of everything that it says, and each one costs a few dozen packets.
+pub const DIALS_AT_ONCE: u32 = 64;
+
+/// How long it takes until one more dial is free again.
+pub const DIAL_PAUSE: Duration = Duration::from_secs(1);
+
 /// Contacts of one account. Bounds the vault, and the presence fan-out at login.
 pub const CONTACTS_MAX: usize = 2_000;
 

@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
+use super::{Conn, Event, Hold, NoPath, Node, Output, dials, peers::Peer};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
@@ -132,7 +132,7 @@ impl Node {
             }
             State::CalleeOpening { knock, heard, secret, door: theirs } => {
                 let mine = Door { certificate, knock, candidates };
-                self.agree(id, &attempt.name, *heard, &secret, theirs, mine)
+                self.agree(now, id, &attempt.name, *heard, &secret, theirs, mine)
             }
             other => Some(other),
         };
@@ -225,7 +225,7 @@ impl Node {
         let certificate = door.certificate;
         attempt.state = State::Agreed { agreed, caller: true, certificate };
         self.attempts.insert(id, attempt);
-        self.dial(id, door);
+        self.dial(now, &name, id, door);
         for link in early {
             self.peer_connected(now, id, link);
         }
@@ -330,6 +330,7 @@ impl Node {
     /// Makes the callee's answer, and starts dialling.
     fn agree(
         &mut self,
+        now: Time,
         id: AttemptId,
         name: &Name,
         heard: Heard,
@@ -350,7 +351,7 @@ impl Node {
         let (agreed, second) = heard.answer(&mut self.rng, &psk).ok()?;
         let certificate = theirs.certificate;
         self.tell_server(&Request::Answer { attempt: id, door: mine, second });
-        self.dial(id, theirs);
+        self.dial(now, name, id, theirs);
         Some(State::Agreed { agreed, caller: false, certificate })
     }
 
@@ -402,9 +403,12 @@ impl Node {
         }
     }
 
-    fn dial(&mut self, attempt: AttemptId, mut door: Door) {
-        // A server must not be able to have us knock all over the network.
-        door.candidates.truncate(CANDIDATES_MAX);
+    /// Dials the other end, unless that was done too often: then it is for the other end to dial.
+    fn dial(&mut self, now: Time, name: &Name, attempt: AttemptId, mut door: Door) {
+        if !self.dials.admit(now, name) {
+            return;
+        }
+        door.candidates = dials::places(door.candidates);
         self.outputs.push_back(Output::Dial { attempt, door });
     }
 

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod contacts;
+mod dials;
 mod outbox;
 mod peers;
 mod restore;
@@ -303,6 +304,7 @@ pub struct Node {
     next_request: u32,
     attempts: BTreeMap<AttemptId, Attempt>,
     retries: BTreeMap<Name, attempts::Retry>,
+    dials: dials::Dials,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
     outputs: VecDeque<Output>,
@@ -359,6 +361,7 @@ impl Node {
             next_request: 0,
             attempts: BTreeMap::new(),
             retries: BTreeMap::new(),
+            dials: dials::Dials::default(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
             outputs: VecDeque::new(),

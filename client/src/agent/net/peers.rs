@@ -148,7 +148,7 @@ impl Peers {
         let Ok(tls) = open.certificate.dial(theirs.certificate) else { return };
         let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
         let key = KnockKey(theirs.knock);
-        let transport = Arc::new(endpoint::peer_transport());
+        let transport = Arc::new(endpoint::dial_transport());
         for candidate in theirs.candidates {
             for pause in REDIAL {
                 let knock = key.knock(&mut rng);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     crypto::{rng::Rng, secret::Secret},
     identity::{Entry, Identity},
-    limits::CANDIDATES_MAX,
+    limits::{CANDIDATES_MAX, DIALS_AT_ONCE, HOST_CANDIDATES_MAX},
     message::Body,
     node::{Event, Refused},
     note::{self, NoteKind},
@@ -15,7 +15,7 @@ use crate::{
         self,
         server::{Candidate, Door, Reply},
     },
-    world::{Lie, World, name},
+    world::{Happened, Lie, World, name},
 };
 
 fn eve(entry: &Entry) -> Entry {
@@ -384,20 +384,48 @@ fn nonsense_from_the_server_is_dropped() {
 #[test]
 fn nobody_is_made_to_knock_all_over_the_network() {
     let many = |door: &mut Door| {
-        let any = Candidate(([192, 0, 2, 200], 1).into());
-        door.candidates = vec![any; 1_000];
+        let places = (0..=255).map(|host| Candidate(([192, 0, 2, host], 1).into()));
+        door.candidates = places.cycle().take(1_000).collect();
     };
+    assert_eq!(dialled(many), [CANDIDATES_MAX; 2]);
+}
+
+#[test]
+fn nobody_is_made_to_knock_at_one_machine_again_and_again() {
+    let port = |port| Candidate(([192, 0, 2, 200], port).into());
+    assert_eq!(dialled(move |door| door.candidates = vec![port(1); 1_000]), [1; 2]);
+    let ports = move |door: &mut Door| door.candidates = (1..1_000).map(port).collect();
+    assert_eq!(dialled(ports), [HOST_CANDIDATES_MAX; 2]);
+}
+
+/// How many places the two ends of an introduction dial when the server tells both of these.
+fn dialled(change: impl Fn(&mut Door) + Copy + 'static) -> [usize; 2] {
     let mut world = World::of_friends(12, &["alice", "bob"]);
     world.lie = Some(both([
-        asked(move |told| many(&mut told.door)),
-        introduced(move |told| many(&mut told.door)),
+        asked(move |told| change(&mut told.door)),
+        introduced(move |told| change(&mut told.door)),
     ]));
     world.send("alice", "bob", "hello");
-    for who in ["alice", "bob"] {
-        let dials = &world.machine(who).dials;
-        assert_eq!(
-            dials.values().map(|door| door.candidates.len()).collect::<Vec<_>>(),
-            [CANDIDATES_MAX]
-        );
+    ["alice", "bob"].map(|who| {
+        let [door] = world.machine(who).dials.values().collect::<Vec<_>>().try_into().unwrap();
+        door.candidates.len()
+    })
+}
+
+#[test]
+fn whoever_is_asked_for_without_an_end_dials_only_so_often() {
+    // The server and alice's other end agree on it: each attempt holds, and leads nowhere.
+    let mut world = World::of_friends(13, &["alice", "bob"]);
+    world.direct = false;
+    world.watched = Some(Vec::new());
+    world.write("alice", "bob", "hello");
+    for _ in 0..4 * DIALS_AT_ONCE {
+        world.run();
+        world.disconnect("alice");
+        world.resume("alice");
     }
+    let by_bob =
+        |happened: &&Happened| matches!(happened, Happened::Dialled { who, .. } if who == "bob");
+    let dials = world.watched.take().unwrap().iter().filter(by_bob).count();
+    assert_eq!(dials, DIALS_AT_ONCE as usize, "in no time at all");
 }
