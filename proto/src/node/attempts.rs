@@ -132,7 +132,11 @@ impl Node {
             }
             State::CalleeOpening { knock, heard, secret, door: theirs } => {
                 let mine = Door { certificate, knock, candidates };
-                self.agree(now, id, &attempt.name, *heard, &secret, theirs, mine)
+                let agreed = self.agree(id, &attempt.name, *heard, &secret, &theirs, mine);
+                if agreed.is_some() {
+                    self.dial(now, &attempt.name, id, theirs);
+                }
+                agreed
             }
             other => Some(other),
         };
@@ -327,15 +331,14 @@ impl Node {
         Some(State::Asking { handshake: Box::new(handshake), certificate })
     }
 
-    /// Makes the callee's answer, and starts dialling.
+    /// Makes the callee's answer.
     fn agree(
         &mut self,
-        now: Time,
         id: AttemptId,
         name: &Name,
         heard: Heard,
         secret: &Secret<32>,
-        theirs: Door,
+        theirs: &Door,
         mine: Door,
     ) -> Option<State> {
         let identity = self.contacts.get(name)?.identity?;
@@ -351,7 +354,6 @@ impl Node {
         let (agreed, second) = heard.answer(&mut self.rng, &psk).ok()?;
         let certificate = theirs.certificate;
         self.tell_server(&Request::Answer { attempt: id, door: mine, second });
-        self.dial(now, name, id, theirs);
         Some(State::Agreed { agreed, caller: false, certificate })
     }
 

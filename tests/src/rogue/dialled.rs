@@ -119,7 +119,7 @@ impl Dialled {
     /// Says nothing more.
     pub fn falls_silent(&mut self) {
         // If the other end has closed, that shows when it is listened to.
-        drop(self.send.as_mut().map(SendStream::finish));
+        let _ = self.send.as_mut().map(SendStream::finish);
     }
 
     /// Whether one of so many streams more can be opened, of either kind. Asks as long as `meanwhile` takes.
