@@ -13,7 +13,6 @@ use std::{
 use hither_proto::{
     crypto::secret::Secret,
     identity::Identity,
-    limits::CANDIDATES_MAX,
     note,
     wire::{
         self,
