@@ -220,9 +220,9 @@ fn talkers(lab: &Lab) -> (Server, [Person; 2]) {
 }
 
 /// The keys that a session file holds.
-const KEYS: [&str; 3] = ["seed", "key of the vault", "key of the machine"];
+pub(crate) const KEYS: [&str; 3] = ["seed", "key of the vault", "key of the machine"];
 
-fn session_file(person: &Person) -> Option<PathBuf> {
+pub(crate) fn session_file(person: &Person) -> Option<PathBuf> {
     let entries = entries_below(person.home()).into_iter();
     let mut entries =
         entries.filter(|path| !path.metadata().is_ok_and(|m| m.file_type().is_socket()));
@@ -231,7 +231,7 @@ fn session_file(person: &Person) -> Option<PathBuf> {
 
 /// The keys of 32 bytes that the session file holds, as CBOR has them.
 #[track_caller]
-fn saved_keys(person: &Person) -> Vec<Vec<u8>> {
+pub(crate) fn saved_keys(person: &Person) -> Vec<Vec<u8>> {
     let session = fs::read(session_file(person).expect("a session")).unwrap();
     let (mut keys, mut at) = (Vec::new(), 0);
     while at + 34 <= session.len() {

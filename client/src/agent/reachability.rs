@@ -70,7 +70,7 @@ pub(super) async fn path(handle: &Handle, name: String) -> Result<Value, Fault> 
 impl Agent {
     /// Paths are looked for anew, and a server that could not be reached is tried again at once.
     pub(super) fn network_changed(&mut self) {
-        let waiting = |account: &Account| account.server.is_none() && !account.ended;
+        let waiting = |account: &Account| account.server.is_none() && account.ended.is_none();
         if self.account.as_ref().is_some_and(waiting) {
             self.reconnect(Duration::ZERO);
         }

@@ -1,11 +1,15 @@
 //! Attackers who speak the protocol and break it, against the shipped binaries.
 
 mod consent;
+mod crowd;
 mod frames;
 mod load;
 mod logins;
+mod lying;
+mod network;
 mod peers;
 mod screen;
+mod thief;
 mod tickets;
 
 use hither_proto::{
@@ -15,7 +19,7 @@ use hither_proto::{
 };
 use hither_tests::{
     lab::{Lab, Person, Server},
-    rogue::{Account, Online},
+    rogue::{Account, LyingServer, Online},
 };
 
 /// A server, somebody with a real agent, and mallory, who is a contact and whose agent is made by
@@ -26,6 +30,22 @@ pub(crate) fn befriended(lab: &Lab, name: &str) -> (Server, Person, Online, Entr
     let mut mallory = Account::new("mallory").registers(&server);
     let entry = mallory.befriends(&person);
     (server, person, mallory, entry)
+}
+
+/// People with accounts at a server that may lie, side by side.
+#[track_caller]
+pub(crate) fn people_at<const N: usize>(
+    lab: &Lab,
+    server: &LyingServer,
+    names: [&str; N],
+) -> [Person; N] {
+    let people = names.map(|name| lab.person(name));
+    std::thread::scope(|scope| {
+        for person in &people {
+            scope.spawn(|| person.tries_to_register(server.link()).done());
+        }
+    });
+    people
 }
 
 /// Nobody here confirms a read receipt, and an agent that has one to bring out calls and is not called.

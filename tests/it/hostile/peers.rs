@@ -123,6 +123,28 @@ fn a_flood_keeps_nobody_else_from_being_heard() {
 }
 
 #[test]
+fn a_contact_who_asks_for_ten_thousand_streams_has_one() {
+    let lab = Lab::new("streams of a contact");
+    let (server, bob, mut mallory, bobs) = befriended(&lab, "bob");
+    let mut carol = Account::new("carol").registers(&server);
+    carol.befriends(&bob);
+    let mut carols = carol.calls(&bobs).dials(&mut rng());
+    carols.greets();
+    let mut path = mallory.calls(&bobs).dials(&mut rng());
+    path.greets();
+    let got = path.dialled.gets_one_of(10_000, || {
+        for number in 0..20 {
+            carols.texts(id(number), "carol");
+            carols.hears_receipt_of(id(number));
+        }
+    });
+    assert!(!got);
+    path.texts(id(100), "mallory");
+    path.hears_receipt_of(id(100));
+    assert_eq!(bob.awaits(21).len(), 21);
+}
+
+#[test]
 fn a_contact_who_never_reads_holds_up_nobody_but_himself() {
     let lab = Lab::new("never reading");
     let (server, bob, mut mallory, ids) = much_to_read(&lab);
@@ -169,7 +191,7 @@ fn a_contact_who_never_reads_is_cut_off_like_any_other() {
     assert_eq!(bob.queue(), ids);
 }
 
-const MISDEEDS: [Misdeed; 14] = [
+const MISDEEDS: [Misdeed; 18] = [
     ("garbage", |path| path.dialled.says(&[7; 84])),
     ("an empty frame", |path| path.dialled.says(&[])),
     ("half a header", |path| path.dialled.says(&[0, 0, 0])),
@@ -188,6 +210,13 @@ const MISDEEDS: [Misdeed; 14] = [
             drop(path.session.seals(a_text(1, "left out")));
         }
         path.says_sealed(a_text(2, "far ahead"));
+    }),
+    ("the last number that there is", |path| renumbers(path, 37, 0x7fff_ffff)),
+    ("a number beyond the last", |path| renumbers(path, 37, 0xffff_ffff)),
+    ("an endless chain before this one", |path| renumbers(path, 33, 0x7fff_ffff)),
+    ("half a frame, and no more", |path| {
+        path.dialled.says_bytes(&[&84_u32.to_be_bytes()[..], &[0; 42]].concat());
+        path.dialled.falls_silent();
     }),
     ("a frame with one wrong bit", |path| {
         let mut frame = path.session.seals(a_text(1, "forged"));
@@ -212,6 +241,13 @@ const MISDEEDS: [Misdeed; 14] = [
         path.says_sealed(a_text(1, &"x".repeat(TEXT_BYTES_MAX + 1)));
     }),
 ];
+
+/// Says a text under another number: the frame's own stands at 37, that of the chain before at 33.
+fn renumbers(path: &mut Path, at: usize, number: u32) {
+    let mut frame = path.session.seals(a_text(1, "renumbered"));
+    frame[at..at + 4].copy_from_slice(&number.to_be_bytes());
+    path.dialled.says(&frame);
+}
 
 fn a_text(number: u8, text: &str) -> Vec<u8> {
     let body = Body::text(text.to_owned());

@@ -1,7 +1,7 @@
 //! Nothing that a contact writes reaches a terminal raw, and all of it reaches programs.
 
 use hither_proto::{
-    message::{Body, Message},
+    message::{Body, Message, Ref},
     wire::peer::Content,
 };
 use hither_tests::lab::Lab;
@@ -44,6 +44,35 @@ fn what_a_contact_writes_is_harmless_on_a_screen_and_whole_for_programs() {
     assert_eq!(bob.history(), TRICKS);
     let again = bob.receives_with(&["--since", "0"]);
     assert_eq!(again.into_iter().map(|message| message.text).collect::<Vec<_>>(), TRICKS);
+}
+
+#[test]
+fn signs_edits_and_what_is_not_known_yet_are_harmless_on_a_screen_too() {
+    let lab = Lab::new("more terminal tricks");
+    let (_server, bob, mut mallory, bobs) = befriended(&lab, "bob");
+    let mut path = mallory.calls(&bobs).dials(&mut rng());
+    path.greets();
+    path.texts(id(100), "harmless");
+    path.hears_receipt_of(id(100));
+    for (number, trick) in (0..).zip(TRICKS) {
+        let sign: String = trick.chars().take(12).collect();
+        let bodies = [
+            Body::Reaction { of: Ref { id: id(100), own: true }, emoji: sign },
+            Body::Edit { of: id(100), text: trick.to_owned() },
+            Body::Unknown { kind: 99, body: trick.as_bytes().to_vec() },
+        ];
+        for (part, body) in (0..).zip(bodies) {
+            let id = id(10 * number + part + 101);
+            path.sends(id, body);
+            path.hears_receipt_of(id);
+        }
+        for command in [&["list", "messages"][..], &["history", "mallory"], &["list"]] {
+            let seen = bob.reads(command);
+            let screen = format!("{}{}", seen.shows(), seen.stderr);
+            let obeyed = |c: &char| c.is_control() && *c != '\n' || is_invisible(*c);
+            assert_eq!(screen.chars().find(obeyed), None, "{command:?}: {screen:?}");
+        }
+    }
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::{fs, os::unix::fs::FileExt};
 
 /// Everything that a process can read of its own memory. `None`, with the reason printed, where one
-/// may not look.
+/// may not look or nobody is there any more.
 #[must_use]
 pub fn memory_of(pid: u32) -> Option<Vec<u8>> {
     let opened = fs::File::open(format!("/proc/{pid}/mem"));
     let memory =
         opened.inspect_err(|error| println!("skipped: no look at memory: {error}")).ok()?;
-    let regions = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    // It may end while it is looked at.
+    let regions = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let mut found = Vec::new();
     for (from, to) in regions.lines().filter_map(readable) {
         let start = found.len();

@@ -4,6 +4,7 @@ mod account;
 mod call;
 mod dialled;
 mod link;
+mod lying;
 mod online;
 mod place;
 mod session;
@@ -20,6 +21,7 @@ pub use self::{
     call::{Asked, Call, Path},
     dialled::{Dialled, ThrowAway},
     link::Link,
+    lying::LyingServer,
     online::{Online, Prepared},
     place::Place,
     session::Session,

@@ -1,8 +1,8 @@
-//! Somebody on the wire who passes every datagram on and remembers it.
+//! Somebody on the wire who remembers every datagram, and passes it on or does something else with it.
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::{SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex,
@@ -15,6 +15,20 @@ use std::{
 /// How often the threads look whether the test is over.
 const WAKE: Duration = Duration::from_millis(50);
 
+/// Which way a datagram goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Way {
+    /// To the target.
+    Forth,
+    /// To whoever writes to the target.
+    Back,
+    /// To the target, from an address that nobody writes from.
+    Astray,
+}
+
+/// What becomes of a datagram that came some way: any number of others.
+type Meddling = Box<dyn FnMut(Way, &[u8]) -> Vec<(Way, Vec<u8>)> + Send>;
+
 /// A UDP forwarder on loopback in front of one address.
 #[derive(Debug)]
 pub struct Forwarder {
@@ -23,11 +37,28 @@ pub struct Forwarder {
     front: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Heard {
     over: AtomicBool,
     forth: Mutex<Vec<Vec<u8>>>,
     back: Mutex<Vec<Vec<u8>>>,
+    meddling: Mutex<Option<Meddling>>,
+}
+
+impl Heard {
+    /// What is to go where in place of a datagram.
+    fn instead(&self, way: Way, datagram: &[u8]) -> Vec<(Way, Vec<u8>)> {
+        match &mut *self.meddling.lock().unwrap() {
+            Some(meddling) => meddling(way, datagram),
+            None => vec![(way, datagram.to_vec())],
+        }
+    }
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard").finish_non_exhaustive()
+    }
 }
 
 impl Forwarder {
@@ -46,6 +77,19 @@ impl Forwarder {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on this becomes of every datagram.
+    pub fn meddles(
+        &self,
+        meddling: impl FnMut(Way, &[u8]) -> Vec<(Way, Vec<u8>)> + Send + 'static,
+    ) {
+        *self.heard.meddling.lock().unwrap() = Some(Box::new(meddling));
+    }
+
+    /// From now on everything is passed on as it comes.
+    pub fn meddles_no_more(&self) {
+        *self.heard.meddling.lock().unwrap() = None;
     }
 
     /// Every datagram that went to the target so far.
@@ -74,23 +118,34 @@ impl Drop for Forwarder {
 /// One socket for each client, so that the target can tell them apart.
 fn forth(front: &UdpSocket, target: SocketAddr, heard: &Arc<Heard>) {
     let mut clients: BTreeMap<SocketAddr, UdpSocket> = BTreeMap::new();
+    let nobody = loopback(target);
+    // A datagram may be lost: whoever is behind it may just have been killed by the test.
+    let pass = |way: Way, datagram: &[u8], socket: &UdpSocket, client: SocketAddr| {
+        for (way, datagram) in heard.instead(way, datagram) {
+            drop(match way {
+                Way::Forth => socket.send(&datagram),
+                Way::Back => front.send_to(&datagram, client),
+                Way::Astray => nobody.send_to(&datagram, target),
+            });
+        }
+    };
+    let pass = &pass;
     thread::scope(|scope| {
         receive(front, heard, |datagram, client| {
             heard.forth.lock().unwrap().push(datagram.to_vec());
             let socket = clients.entry(client).or_insert_with(|| {
                 let socket = loopback(target);
                 socket.connect(target).unwrap();
-                let (own, back) = (socket.try_clone().unwrap(), front.try_clone().unwrap());
+                let own = socket.try_clone().unwrap();
                 scope.spawn(move || {
                     receive(&own, heard, |datagram, _| {
                         heard.back.lock().unwrap().push(datagram.to_vec());
-                        drop(back.send_to(datagram, client));
+                        pass(Way::Back, datagram, &own, client);
                     });
                 });
                 socket
             });
-            // A datagram may be lost: whoever is behind it may just have been killed by the test.
-            drop(socket.send(datagram));
+            pass(Way::Forth, datagram, socket, client);
         });
     });
 }
@@ -136,5 +191,16 @@ mod tests {
         assert_eq!((&buffer[..length], from), (&b"and back"[..], forwarder.address()));
         assert_eq!(forwarder.forth(), [b"there"]);
         assert_eq!(forwarder.back(), [b"and back"]);
+
+        forwarder.meddles(|way, datagram| {
+            assert_eq!((way, datagram), (Way::Forth, &b"again"[..]));
+            vec![(Way::Back, b"no".to_vec()), (Way::Astray, b"yes".to_vec())]
+        });
+        client.send_to(b"again", forwarder.address()).unwrap();
+        let length = client.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"no");
+        let (length, other) = echo.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"yes");
+        assert_ne!(other, from);
     }
 }

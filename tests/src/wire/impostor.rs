@@ -127,7 +127,7 @@ async fn listen(target: SocketAddr, forgery: Forgery, seen: Arc<Seen>) -> Endpoi
 
 /// A root of his own and, if the server's chain has more than one certificate, a leaf under it.
 /// As empty as a certificate can be, so that nothing but the keys is wrong with it.
-fn own_chain(length: usize) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn own_chain(length: usize) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let key = || KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let nameless = || {
         let mut params = CertificateParams::default();

@@ -3,16 +3,18 @@
 mod certificate;
 mod forwarder;
 mod hello;
-mod impostor;
+pub(crate) mod impostor;
+mod initial;
 mod stranger;
 pub(crate) mod tls;
 mod versions;
 
 pub use self::{
     certificate::{Pem, presented_certificate},
-    forwarder::Forwarder,
+    forwarder::{Forwarder, Way},
     hello::error_for_tls_1_2,
     impostor::{Forgery, Impostor},
+    initial::{initials_in, version_negotiation},
     stranger::{Stranger, quic_client_gets_through},
     tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client},
     versions::OtherVersion,

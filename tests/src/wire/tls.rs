@@ -68,9 +68,7 @@ pub(crate) fn trusting_client_offering(
     dialect: &Dialect,
     own: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
 ) -> ClientConfig {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups = vec![dialect.group];
-    let provider = Arc::new(provider);
+    let provider = provider_of(dialect);
     let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -126,6 +124,13 @@ fn server(change: impl FnOnce(&mut rustls::ServerConfig)) -> ServerConfig {
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The cryptography of somebody who knows one key exchange.
+pub(crate) fn provider_of(dialect: &Dialect) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![dialect.group];
+    Arc::new(provider)
 }
 
 /// Believes whatever the server shows, as long as it has the key.

@@ -4,6 +4,7 @@ mod crates;
 mod files;
 mod layers;
 mod manifest;
+mod models;
 mod promises;
 mod proto;
 mod source;
@@ -33,6 +34,7 @@ pub(crate) fn breaches() -> Result<Vec<String>, Failure> {
         files::breaches,
         crates::breaches,
         layers::breaches,
+        models::breaches,
         promises::breaches,
         proto::breaches,
         specification::breaches,

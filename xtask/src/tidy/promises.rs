@@ -26,7 +26,7 @@ fn shown_by(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_in(source: &Source, name: &str) -> bool {
-    if name.ends_with(".vp") {
+    if name.ends_with(".vp") || name.ends_with(".pv.in") {
         return source.path == format!("{MODELS}{name}");
     }
     let test = format!("fn {name}()");

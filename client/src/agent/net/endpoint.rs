@@ -34,6 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 /// How often a silent connection is kept alive. Address translators forget after 30 seconds and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// The round trip that a dial counts with. Three of it are waited for before anything is repeated.
+const UNANSWERED: Duration = Duration::from_millis(2_500);
+
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
 const PEER_WINDOW_BYTES: u32 = 256 << 10;
@@ -157,8 +160,17 @@ pub(super) fn peer_server(tls: QuicServerConfig) -> ServerConfig {
     config
 }
 
+/// How a dial behaves until somebody answers it.
+pub(super) fn dial_transport() -> TransportConfig {
+    let mut transport = peer_transport();
+    // Until then it says little more than once: a dial that is lost is made again, and at an address that was given
+    // for another's, whoever is there gets all of it.
+    transport.initial_rtt(UNANSWERED);
+    transport
+}
+
 /// How connections between peers behave.
-pub(super) fn peer_transport() -> TransportConfig {
+fn peer_transport() -> TransportConfig {
     let mut transport = quiet_transport();
     transport.max_concurrent_uni_streams(VarInt::from_u32(1));
     transport.receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));

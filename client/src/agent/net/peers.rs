@@ -283,7 +283,7 @@ impl Dials {
     fn new(own: &ThrowAway, dial: node::Dial) -> Option<Self> {
         let node::Dial { certificate, knock, addresses } = dial;
         let tls = Arc::new(own.dial(certificate).ok()?);
-        Some(Self { tls, transport: Arc::new(endpoint::peer_transport()), knock, addresses })
+        Some(Self { tls, transport: Arc::new(endpoint::dial_transport()), knock, addresses })
     }
 
     /// Every dial: after which pause, where, and how.

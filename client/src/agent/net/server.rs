@@ -123,7 +123,7 @@ impl Link {
             NoDial::Refused(reason) if tls::is_identity_mismatch(reason) => {
                 Some(Fault::ServerIdentityMismatch { host: host.host.clone() })
             }
-            NoDial::Version(spoken) => Some(no_version(host, spoken)),
+            NoDial::Version(spoken) => Some(no_version(host, *spoken)),
             NoDial::Refused(_) | NoDial::Silent => None,
         });
         Err(said.unwrap_or_else(unreachable))
