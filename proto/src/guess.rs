@@ -22,6 +22,9 @@ pub enum Part {
     Knocks(IpAddr),
     /// It opens sockets towards this address, and dials from the one that hears a knock.
     Listens(SocketAddr),
+    /// It dials this address from a fresh socket, which has the next port, where it is foreseen. One that has been there
+    /// before keeps the port that it had then.
+    Dials(SocketAddr),
 }
 
 impl Part {
@@ -37,6 +40,7 @@ impl Part {
         match (mine, dependent) {
             _ if !public => None,
             (Mapping::Dependent { step: None }, false) => Some(Self::Listens(*first)),
+            (Mapping::Dependent { step: Some(_) }, false) => Some(Self::Dials(*first)),
             (Mapping::Independent | Mapping::Unknown, true) if !foreseen => {
                 Some(Self::Knocks(first.ip()))
             }
@@ -139,7 +143,8 @@ mod tests {
             (Mapping::Independent, false, &[one], None),
             (by_lot, false, &[one], Some(Part::Listens(one))),
             (by_lot, true, &[one], None),
-            (regular, false, &[one], None),
+            (regular, false, &[one], Some(Part::Dials(one))),
+            (regular, true, &[one, next], None),
             (by_lot, false, &[home], None),
             (Mapping::Independent, true, &[at("[2001:db8::1]:9")], None),
             (Mapping::Independent, true, &[], None),

@@ -140,6 +140,17 @@ pub const RETRY_PAUSE_MIN: Duration = Duration::from_secs(2);
 /// The longest pause between attempts at reaching somebody who is online.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 
+/// How long people who had a path can find each other again without the server, counted from when the path began: as
+/// long as a session may last.
+pub const RESUMPTION_LIFETIME: Duration = SESSION_LIFETIME;
+
+/// The longest pause between attempts while the server is gone. Shorter than [`ATTEMPT_TIMEOUT`], so that the attempts
+/// of two who do not know of each other's meet.
+pub const RESUMPTION_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Connections of one such attempt on which a handshake is begun: each costs a key of the KEM and two agreements.
+pub const RESUMPTION_LINKS_MAX: usize = 8;
+
 /// Frames of one chain that may be left out before one that opens: each costs two hashes before anything
 /// is known to be true.
 pub const SKIPPED_GAP_MAX: u32 = 256;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use crate::ratchet::SessionError;
 use crate::{
-    crypto::{rng::Rng, secret::Secret},
+    crypto::{derive::derive, label::Label, rng::Rng, secret::Secret},
     ratchet::{FirstKey, Ratchet},
     time::Time,
 };
@@ -23,6 +23,7 @@ const TICK_AFTER: Duration = Duration::from_secs(60);
 pub struct Session {
     ratchet: Ratchet,
     turn: Turn,
+    resumption: Secret<32>,
 }
 
 /// What this end has said since the other's newest key. A stolen state is worth something until that
@@ -38,7 +39,13 @@ struct Turn {
 impl Session {
     /// The session that grows from `root`; `id` is the handshake's hash.
     pub(crate) fn new(id: [u8; 32], root: Secret<32>, first: &FirstKey) -> Self {
-        Self { ratchet: Ratchet::new(id, root, first), turn: Turn::default() }
+        let resumption = derive(&id, root.expose(), Label::PeerResumption, &[]);
+        Self { ratchet: Ratchet::new(id, root, first), turn: Turn::default(), resumption }
+    }
+
+    /// What only the two ends of this session have, and keep longer than it: it opens nothing that was said.
+    pub(crate) const fn resumption(&self) -> &Secret<32> {
+        &self.resumption
     }
 
     /// The next frame to send.

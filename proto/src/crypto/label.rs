@@ -45,6 +45,8 @@ pub enum Label {
     Note,
     /// The prologue of the handshake between peers.
     Peer,
+    /// What the two ends of a session find each other again by, from its root; and all that is derived from that.
+    PeerResumption,
     /// The next root key of a peer session, and a chain.
     RatchetStep,
     /// A device proving that it may resume its session.
@@ -94,6 +96,7 @@ impl Label {
             Self::Message => b"hither/1 message",
             Self::Note => b"hither/1 note",
             Self::Peer => b"hither/1 peer",
+            Self::PeerResumption => b"hither/1 peer resumption",
             Self::RatchetStep => b"hither/1 ratchet step",
             Self::Resume => b"hither/1 resume",
             Self::Root => b"hither/1 root",

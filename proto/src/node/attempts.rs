@@ -15,16 +15,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
+use super::{Conn, Hold, NoPath, Node, Output, peers::Peer, resumption::Resuming};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
     identity::{Entry, PublicIdentity},
     knock::KnockKey,
-    limits::{
-        ATTEMPT_TIMEOUT, INTRODUCTIONS_MAX, OWN_CANDIDATES_MAX, PATH_PATIENCE, PRESENCE_GRACE,
-        RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
-    },
+    limits::{ATTEMPT_TIMEOUT, OWN_CANDIDATES_MAX, PATH_PATIENCE, PRESENCE_GRACE},
     name::Name,
     reach::Policy,
     session::Session,
@@ -41,11 +38,13 @@ use crate::{
 pub(super) struct Attempt {
     pub(super) name: Name,
     pub(super) expires: Time,
-    state: State,
+    pub(super) state: State,
     /// When whoever waits is told that it takes long, if they have not been.
     warns: Option<Time>,
     /// Whether the other end's translator shows it to us elsewhere than to the server, if the server has said so.
     pub(super) dependent: Option<bool>,
+    /// Whether it is to begin anew as soon as its door is open and the caller has its answer.
+    pub(super) outdated: bool,
     /// Whether it has been decided that something is guessed, or that nothing is.
     pub(super) guessed: bool,
     /// This machine's own addresses.
@@ -53,9 +52,9 @@ pub(super) struct Attempt {
     /// Where the other end is being dialled already.
     pub(super) dialled: Vec<SocketAddr>,
     /// Connections that came before the handshake was done; for the caller, who speaks first.
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     /// Sessions that the caller may choose to speak on; for the callee, who waits.
-    sessions: BTreeMap<Conn, (Session, SocketAddr)>,
+    pub(super) sessions: BTreeMap<Conn, (Session, SocketAddr)>,
 }
 
 /// A direct connection that an attempt has led to.
@@ -68,7 +67,7 @@ pub(super) struct Link {
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// The caller's door is being opened.
     CallerOpening { knock: Secret<32> },
     /// The server has been asked.
@@ -77,32 +76,28 @@ enum State {
     CalleeOpening { knock: Secret<32>, heard: Box<Heard>, secret: Secret<32>, door: Door },
     /// Both hold the same keys; a connection is missing.
     Agreed { agreed: Agreed, caller: bool, certificate: [u8; 32] },
+    /// The server is gone, and nobody is asked.
+    Resuming(Box<Resuming>),
 }
 
 /// When to try somebody again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
     pub(super) next: Time,
-    pause: Duration,
+    pub(super) pause: Duration,
 }
 
 impl Node {
     /// Whether a path to `name` is wanted, possible and missing.
     pub(super) fn wants_path(&self, name: &Name) -> bool {
         self.server_up
-            && (self.changed.contains_key(name)
-                || self.missed.contains(name)
-                || self.outboxes.get(name).is_some_and(|outbox| !outbox.is_empty()))
+            && (self.changed.contains_key(name) || self.is_missed(name))
             && self.present.contains_key(name)
-            && !self.has_sound_path(name)
-            && self.is_friend(name)
-            && self.policy(name) != Policy::Never
-            && !self.attempts.values().any(|attempt| attempt.name == *name)
-            && self.attempts.len() < INTRODUCTIONS_MAX
+            && self.may_have_path(name)
     }
 
     /// Whether there is a path, and no reason to believe that the other end has forgotten it.
-    fn has_sound_path(&self, name: &Name) -> bool {
+    pub(super) fn has_sound_path(&self, name: &Name) -> bool {
         let peer = self.paths.get(name).and_then(|conn| self.peers.get(conn));
         peer.is_some_and(|peer| !peer.doubted)
     }
@@ -118,6 +113,9 @@ impl Node {
     /// Starts an attempt, unless there is no use in one, or it is too early for another.
     pub(super) fn seek_path(&mut self, now: Time, name: &Name) {
         let too_early = self.retries.get(name).is_some_and(|retry| retry.next > now);
+        if !too_early && self.wants_resumption(name) {
+            return self.resume_path(now, name);
+        }
         if too_early || !self.wants_path(name) {
             return;
         }
@@ -154,6 +152,11 @@ impl Node {
                 theirs = Some(door);
                 agreed
             }
+            State::Resuming(resuming) => {
+                attempt.state = State::Resuming(resuming);
+                self.attempts.insert(id, attempt);
+                return self.resumption_opened(now, id, certificate);
+            }
             other => Some(other),
         };
         match next {
@@ -162,6 +165,7 @@ impl Node {
                 self.attempts.insert(id, attempt);
                 if let Some(theirs) = theirs {
                     self.dial_door(now, id, theirs);
+                    self.begin_anew(now, |attempt| attempt.outdated);
                 }
             }
             None => self.attempt_failed(now, id, attempt.name, NoPath::HandshakeFailed),
@@ -262,6 +266,7 @@ impl Node {
             return self.outputs.push_back(Output::ClosePeer(link.conn));
         };
         match &attempt.state {
+            State::Resuming(_) => self.resumption_connected(id, link),
             State::Asking { .. } => attempt.links.push(link),
             State::Agreed { certificate, .. } if *certificate != link.certificate => {
                 self.outputs.push_back(Output::ClosePeer(link.conn));
@@ -332,6 +337,10 @@ impl Node {
         let long: Vec<_> = long.map(|(id, attempt)| (*id, attempt.name.clone())).collect();
         for (id, name) in long {
             self.attempts.entry(id).and_modify(|attempt| attempt.warns = None);
+            if !self.server_up {
+                self.hold(name, Hold::ServerGone);
+                continue;
+            }
             let why = self.why_no_path(id);
             self.failures.insert(name.clone(), why);
             self.hold(name, Hold::NoPath(why));
@@ -428,28 +437,12 @@ impl Node {
         self.hold(name, Hold::NoPath(why));
     }
 
-    /// Puts off the next attempt, longer each time.
-    pub(super) fn pause(&mut self, now: Time, name: &Name) {
-        let pause = self
-            .retries
-            .get(name)
-            .map_or(RETRY_PAUSE_MIN, |retry| (retry.pause * 2).min(RETRY_PAUSE_MAX));
-        self.retries.insert(name.clone(), Retry { next: now + pause, pause });
-    }
-
-    /// Says why what waits for somebody goes on waiting, if anything does.
-    pub(super) fn hold(&mut self, name: Name, why: Hold) {
-        if self.outboxes.get(&name).is_some_and(|outbox| !outbox.is_empty()) {
-            self.event(Event::Held(name, why));
-        }
-    }
-
-    fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
+    pub(super) fn open_door(&mut self, attempt: AttemptId, knock: &Secret<32>) {
         let knock = KnockKey(knock.duplicate());
         self.outputs.push_back(Output::OpenDoor { attempt, knock });
     }
 
-    fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
+    pub(super) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
         self.outputs.push_back(Output::CloseDoor { attempt, keep });
     }
 }
@@ -467,8 +460,18 @@ impl Attempt {
 
     /// Whether both ends know of it, and no connection has come of it yet.
     pub(super) fn has_led_nowhere(&self) -> bool {
-        let opening = matches!(self.state, State::CallerOpening { .. });
+        let opening = matches!(self.state, State::CallerOpening { .. }) || self.is_unanswered();
         !opening && self.links.is_empty() && self.sessions.is_empty()
+    }
+
+    /// Whether the caller waits for an answer until our door is open.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        matches!(self.state, State::CalleeOpening { .. })
+    }
+
+    /// Whether it goes without the server.
+    pub(super) const fn is_resuming(&self) -> bool {
+        matches!(self.state, State::Resuming(_))
     }
 
     /// Whether it was begun a while ago.
@@ -476,13 +479,14 @@ impl Attempt {
         now + ATTEMPT_TIMEOUT >= self.expires + PRESENCE_GRACE
     }
 
-    fn new(now: Time, name: &Name, state: State) -> Self {
+    pub(super) fn new(now: Time, name: &Name, state: State) -> Self {
         Self {
             name: name.clone(),
             expires: now + ATTEMPT_TIMEOUT,
             state,
             warns: Some(now + PATH_PATIENCE),
             dependent: None,
+            outdated: false,
             guessed: false,
             own: Vec::new(),
             dialled: Vec::new(),

@@ -67,6 +67,19 @@ impl Answer {
 }
 
 impl Node {
+    pub(super) fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
+        let conn = self.paths.get(&contact.name).copied();
+        let peer = conn.and_then(|conn| self.peers.get(&conn));
+        let (remote, since) = (peer.map(|peer| peer.remote), peer.map(|peer| peer.since));
+        ContactView {
+            contact,
+            online: conn.is_some() || self.present.contains_key(&contact.name),
+            changed: self.changed.contains_key(&contact.name),
+            path: conn.zip(remote),
+            since,
+        }
+    }
+
     /// Asks somebody to be a contact; accepts them if they have asked.
     pub fn add(&mut self, name: &Name) -> Result<RequestId, Refused> {
         if *name == self.name {

@@ -55,7 +55,7 @@ impl Node {
 
     /// Dials where the server says that the other end is, as far as that can be true and is allowed. A server
     /// must not be able to have us knock all over the network.
-    fn dial(
+    pub(super) fn dial(
         &mut self,
         now: Time,
         id: AttemptId,

@@ -26,6 +26,8 @@ pub enum Guess {
     /// Open [`crate::limits::GUESS_SOCKETS`] sockets towards the one address of the dial, at once, and dial from whichever
     /// hears a knock for this attempt's door.
     Listen(Dial),
+    /// Dial from a fresh socket, at once.
+    Dial(Dial),
 }
 
 impl Node {
@@ -53,9 +55,11 @@ impl Node {
             return;
         }
         let knock = KnockKey(knock.0.duplicate());
+        let dial = |at, knock| Dial { certificate, knock, addresses: vec![at] };
         let guess = match part {
             Part::Knocks(at) => Guess::Knock { at, knock },
-            Part::Listens(at) => Guess::Listen(Dial { certificate, knock, addresses: vec![at] }),
+            Part::Listens(at) => Guess::Listen(dial(at, knock)),
+            Part::Dials(at) => Guess::Dial(dial(at, knock)),
         };
         self.outputs.push_back(Output::Guess(id, guess));
     }

@@ -11,6 +11,7 @@ mod outbox;
 mod peers;
 mod reach;
 mod restore;
+mod resumption;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use peers::Peer;
 use reach::Seen;
 pub use reach::{Hold, NoPath};
 pub use restore::{Remembered, restore};
+use resumption::Resumption;
 
 /// A direct connection to a peer, numbered by the driver and never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -304,6 +306,8 @@ pub struct Node {
     retries: BTreeMap<Name, attempts::Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
+    /// What the last sessions have left.
+    resumptions: BTreeMap<Name, Resumption>,
     /// Whom there was a path to that may not stand any more.
     missed: BTreeSet<Name>,
     /// Why the last attempt at reaching somebody came to nothing.
@@ -367,6 +371,7 @@ impl Node {
             retries: BTreeMap::new(),
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
+            resumptions: BTreeMap::new(),
             missed: BTreeSet::new(),
             failures: BTreeMap::new(),
             seen: None,
@@ -388,7 +393,7 @@ impl Node {
             }
             Input::PeerSilent(conn) => self.peer_silent(now, conn),
             Input::PeerFrame { conn, frame } => self.peer_frame(now, conn, frame),
-            Input::ServerDown => self.server_down(),
+            Input::ServerDown => self.server_down(now),
             Input::ServerFrame(body) => self.server_frame(now, body),
             Input::ServerUp => self.server_up(now),
             Input::Timeout => self.timeout(now),
@@ -407,7 +412,7 @@ impl Node {
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Time> {
         let attempts = self.attempts.values().map(Attempt::deadline);
-        let due = |name: &Name| self.wants_path(name);
+        let due = |name: &Name| self.wants_path(name) || self.wants_resumption(name);
         let retries = self.retries.iter().filter(|(name, _)| due(name));
         let sessions = self.peers.values().map(Peer::deadline);
         attempts.chain(retries.map(|(_, retry)| retry.next)).chain(self.grace).chain(sessions).min()
@@ -473,19 +478,6 @@ impl Node {
     /// After how many seconds texts of this conversation disappear.
     pub fn timer(&self, name: &Name) -> Option<u32> {
         self.conversations.get(name)?.timer
-    }
-
-    fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
-        let conn = self.paths.get(&contact.name).copied();
-        let peer = conn.and_then(|conn| self.peers.get(&conn));
-        let (remote, since) = (peer.map(|peer| peer.remote), peer.map(|peer| peer.since));
-        ContactView {
-            contact,
-            online: conn.is_some() || self.present.contains_key(&contact.name),
-            changed: self.changed.contains_key(&contact.name),
-            path: conn.zip(remote),
-            since,
-        }
     }
 
     /// Whether both said yes, and nobody is blocked.

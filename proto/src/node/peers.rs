@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Change, Conn, Event, Hold, NoPath, Node, Output, Refused};
+use super::{Change, Conn, Event, Hold, NoPath, Node, Output, Refused, resumption::Resumption};
 use crate::{
     id::MessageId,
     limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
@@ -135,7 +135,11 @@ impl Node {
         } else if self.policy(to) == Policy::Never {
             self.event(Event::Held(to.clone(), Hold::NoPath(NoPath::Policy)));
         } else if !self.server_up {
-            self.event(Event::Held(to.clone(), Hold::ServerGone));
+            self.retries.remove(to);
+            self.seek_path(now, to);
+            if !self.attempts.values().any(|attempt| attempt.name == *to) {
+                self.event(Event::Held(to.clone(), Hold::ServerGone));
+            }
         } else if !self.present.contains_key(to) {
             if self.grace.is_none() {
                 self.event(Event::Held(to.clone(), Hold::Offline));
@@ -176,6 +180,7 @@ impl Node {
         let (name, remote) = (peer.name.clone(), peer.remote);
         // An older path is one that the other end has lost.
         self.close_path(now, &name);
+        self.resumptions.insert(name.clone(), Resumption::of(now, &peer));
         self.peers.insert(conn, peer);
         self.paths.insert(name.clone(), conn);
         self.missed.remove(&name);
@@ -189,7 +194,7 @@ impl Node {
 
     pub(super) fn peer_frame(&mut self, now: Time, conn: Conn, frame: &[u8]) {
         let Some(peer) = self.peers.get_mut(&conn) else {
-            if !self.first_frame(now, conn, frame) {
+            if !self.first_frame(now, conn, frame) && !self.resumption_frame(now, conn, frame) {
                 // Nobody may speak before the caller has.
                 self.link_closed(conn);
                 self.outputs.push_back(Output::ClosePeer(conn));
@@ -215,8 +220,15 @@ impl Node {
                 let answer = peer.session.tick_due().is_some_and(|due| due <= now);
                 self.say(now, conn, &Content::Tick { answer });
             }
+            Ok(Some(Content::Bye)) => {
+                // Who leaves on purpose is not to be looked for.
+                if self.paths.get(&name) == Some(&conn) {
+                    self.resumptions.remove(&name);
+                }
+                self.drop_path(now, conn);
+            }
             // A peer who cannot be understood is not one to go on with; what waits stays waiting.
-            Ok(Some(Content::Bye | Content::Delivered { .. } | Content::Message(_))) | Err(_) => {
+            Ok(Some(Content::Delivered { .. } | Content::Message(_))) | Err(_) => {
                 self.drop_path(now, conn);
             }
         }
@@ -248,6 +260,9 @@ impl Node {
             if !peer.proven {
                 self.hold(peer.name.clone(), Hold::NoPath(NoPath::HandshakeFailed));
             }
+            if !self.server_up && self.resumptions.contains_key(&peer.name) {
+                self.missed.insert(peer.name.clone());
+            }
             self.seek_path(now, &peer.name);
         }
     }
@@ -277,6 +292,7 @@ impl Node {
         }
         self.paths.remove(name);
         self.peers.remove(&conn);
+        self.resumptions.remove(name);
         self.lose_path(name);
         self.outputs.push_back(Output::ClosePeer(conn));
         self.event(Event::PathDown(name.clone()));

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::{Conn, Node, Output, Refused, attempts::Attempt};
+use super::{
+    Conn, Event, Node, Output, Refused,
+    attempts::{Attempt, Retry},
+};
 use crate::{
+    limits::{RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
     name::Name,
     reach::{Mapping, Policy, Probe},
     ticket::AttemptId,
@@ -75,6 +79,22 @@ impl Node {
         }
     }
 
+    /// Puts off the next attempt, longer each time.
+    pub(super) fn pause(&mut self, now: Time, name: &Name) {
+        // Without a server to synchronise them, the two must not go by turns.
+        let longest = if self.server_up { RETRY_PAUSE_MAX } else { RESUMPTION_PAUSE_MAX };
+        let pause =
+            self.retries.get(name).map_or(RETRY_PAUSE_MIN, |retry| (retry.pause * 2).min(longest));
+        self.retries.insert(name.clone(), Retry { next: now + pause, pause });
+    }
+
+    /// Says why what waits for somebody goes on waiting, if anything does.
+    pub(super) fn hold(&mut self, name: Name, why: Hold) {
+        if self.outboxes.get(&name).is_some_and(|outbox| !outbox.is_empty()) {
+            self.event(Event::Held(name, why));
+        }
+    }
+
     /// Seeks a path to somebody for whom nothing waits.
     pub fn seek(&mut self, now: Time, name: &Name) {
         let there = self.present.contains_key(name) && self.is_friend(name);
@@ -114,14 +134,17 @@ impl Node {
         }
         let mapping = seen.mapping();
         if mapping.is_dependent() && before.is_none_or(|before| before.mapping() != mapping) {
-            self.begin_anew(now);
+            for attempt in self.attempts.values_mut() {
+                attempt.outdated = attempt.is_unanswered();
+            }
+            self.begin_anew(now, Attempt::has_led_nowhere);
         }
     }
 
     /// What is under way began when nobody knew that this client cannot be dialled where the server sees it, so
     /// whoever dials there dials in vain.
-    fn begin_anew(&mut self, now: Time) {
-        for name in self.abort_attempts(Attempt::has_led_nowhere) {
+    pub(super) fn begin_anew(&mut self, now: Time, which: impl Fn(&Attempt) -> bool) {
+        for name in self.abort_attempts(which) {
             self.retries.remove(&name);
             self.missed.insert(name);
         }

@@ -1,6 +1,6 @@
 //! What the server says to a node, and what becomes of it.
 
-use super::{Event, Hold, Node, Output, Refused, contacts::Answer};
+use super::{Event, Hold, Node, Output, Refused, attempts::Attempt, contacts::Answer};
 use crate::{
     limits::PRESENCE_GRACE,
     name::Name,
@@ -17,13 +17,16 @@ impl Node {
         self.seen = None;
         self.grace = Some(now + PRESENCE_GRACE);
         self.retries.clear();
+        for name in self.abort_attempts(Attempt::is_resuming) {
+            self.missed.insert(name);
+        }
         // Before any introduction: whoever is not to be told must not be told by the first.
         self.tell_reach();
         self.put_vault();
         self.seek_paths(now);
     }
 
-    pub(super) fn server_down(&mut self) {
+    pub(super) fn server_down(&mut self, now: Time) {
         self.server_up = false;
         self.grace = None;
         self.seen = None;
@@ -36,6 +39,8 @@ impl Node {
         for name in self.abort_attempts(|_| true) {
             self.hold(name, Hold::ServerGone);
         }
+        self.retries.clear();
+        self.resume_paths(now);
     }
 
     pub(super) fn server_frame(&mut self, now: Time, body: &[u8]) {
@@ -134,6 +139,7 @@ impl Node {
     }
 
     pub(super) fn timeout(&mut self, now: Time) {
+        self.forget_resumptions(now);
         self.expire_attempts(now);
         self.end_grace(now);
         self.tend_sessions(now);

@@ -73,6 +73,10 @@ impl Sim {
                 self.closed.insert(*conn);
                 Ok(())
             }
+            Happened::Resumes { who, attempt, whom } => {
+                self.asked.entry((who.clone(), *attempt)).or_default().insert(whom.clone());
+                Ok(())
+            }
             Happened::SaidToPeer { who, conn } => self.nothing_is_said_after_the_end(who, *conn),
             Happened::SaidToServer { who, request } => match &**request {
                 Request::Introduce { attempt, to, .. } => {

@@ -201,6 +201,13 @@ impl World {
 
     /// Remembers what whoever watches has to know of an output.
     fn witness(&mut self, who: &str, output: &Output) {
+        if let Output::OpenDoor { attempt, .. } = output {
+            let (who, attempt) = (who.to_owned(), *attempt);
+            let node = self.machine(&who).node.as_ref();
+            if let Some(whom) = node.and_then(|node| node.resumes(attempt)).cloned() {
+                self.happened(|| Happened::Resumes { who, attempt, whom });
+            }
+        }
         let who = || who.to_owned();
         match output {
             Output::ClosePeer(conn) => self.happened(|| Happened::PeerGone { conn: *conn }),

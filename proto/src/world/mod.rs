@@ -76,6 +76,8 @@ pub(crate) struct World {
 /// What somebody who watches the world has to know of it.
 #[derive(Debug)]
 pub(crate) enum Happened {
+    /// A machine looks for somebody without the server.
+    Resumes { who: String, attempt: AttemptId, whom: Name },
     /// The server has told a machine that somebody asks for it, or has lied.
     Asked { who: String, attempt: AttemptId, caller: Name },
     /// An agent has died, or forgotten what its disk did not take.

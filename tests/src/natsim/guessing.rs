@@ -148,9 +148,14 @@ fn a_regular_translator_is_met_at_its_next_port() {
     let predicted = trail.predicted(PREDICTED_MAX);
     let seen = [&[trail.at][..], &predicted].concat();
     assert_eq!(Part::of(reach::Mapping::Independent, true, &seen), None, "nothing to guess");
-    assert_eq!(Part::of(trail.mapping(), false, &[easy_at]), None);
+    assert_eq!(Part::of(trail.mapping(), false, &[easy_at]), Some(Part::Dials(easy_at)));
+    // It has been there before, at a port that nobody foresees any more.
+    regular.sends(easy_at, &OPENER);
+    trail.probed(regular.beside(5_001).seen_by(&observer), true);
+    let seen = [&[trail.at][..], &trail.predicted(PREDICTED_MAX)].concat();
+    let fresh = regular.beside(5_002);
     let stands = Stands::default();
-    let (dials, answers) = (endpoint(&sim, &regular), endpoint(&sim, &easy));
+    let (dials, answers) = (endpoint(&sim, &fresh), endpoint(&sim, &easy));
     stands.dial(&sim, dials, easy_at);
     for at in seen {
         // These open the translator in front of them; the one that answers is the other end's.

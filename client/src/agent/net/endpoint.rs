@@ -24,9 +24,8 @@ use super::{
 /// What the kernel may hold for us. The default of 208 KiB loses packets in a burst, which costs a second.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
-/// The pauses before each time that a probe is sent.
-const PROBES: [Duration; 3] =
-    [Duration::ZERO, Duration::from_millis(150), Duration::from_millis(600)];
+/// The pauses before each time that a probe is sent again.
+const PROBES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
 
 /// How long a connection may be silent before it is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
@@ -80,6 +79,11 @@ impl Network {
         Ok(Self { endpoint, door, plain, others: Arc::default(), cid_key })
     }
 
+    /// An endpoint on a fresh socket.
+    pub(super) fn fresh(&self) -> io::Result<Endpoint> {
+        self.beside(socket()?)
+    }
+
     /// An endpoint on another socket behind the same door, which dials and does not answer.
     pub(super) fn beside(&self, socket: UdpSocket) -> io::Result<Endpoint> {
         let runtime = Arc::new(TokioRuntime);
@@ -104,10 +108,12 @@ impl Network {
         let fresh = || Ok::<_, io::Error>(Arc::new(socket()?));
         let Ok(from) = (if probe.fresh { fresh() } else { Ok(self.plain.clone()) }) else { return };
         let observer = as_seen_by(&from, observer);
+        // Lost now or on the way is the same. The first leaves before anything else does: which port comes after which
+        // says how they are given away.
+        let _ = from.send_to(&probe.encode(), observer);
         tokio::spawn(async move {
             for pause in PROBES {
                 tokio::time::sleep(pause).await;
-                // Lost now or on the way is the same.
                 let _ = from.send_to(&probe.encode(), observer);
             }
         });

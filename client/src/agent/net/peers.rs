@@ -155,6 +155,16 @@ impl Peers {
             node::Guess::Knock { at, knock } => {
                 open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
             }
+            node::Guess::Dial(dial) => {
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+                // Without it, the dials from the one socket have to do.
+                let Ok(endpoint) = network.fresh() else { return };
+                let (to, door) = (self.to.clone(), network.door.clone());
+                let from = Dialler { endpoint, door, to, attempt };
+                for (pause, address, config) in dials.each(&mut rng) {
+                    open.dials.spawn(from.clone().dial(pause, address, config));
+                }
+            }
             node::Guess::Listen(dial) => {
                 let Some(at) = dial.addresses.first().copied() else { return };
                 let Some(dials) = Dials::new(&open.certificate, dial) else { return };
