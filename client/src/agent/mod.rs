@@ -20,6 +20,7 @@ mod messages;
 mod net;
 mod people;
 mod reachability;
+mod reconnect;
 mod rpc;
 mod session_file;
 mod settle;

@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Hold, NoPath, Node, Output, peers::Peer, resumption::Resuming};
+use super::{Conn, Hold, NoPath, Node, Output, peers::Peer, resumption::Resuming, server::Call};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
@@ -177,14 +177,10 @@ impl Node {
         &mut self,
         now: Time,
         id: AttemptId,
-        caller: &Entry,
-        secret: Secret<32>,
-        door: Door,
-        first: &[u8],
-        dependent: Option<bool>,
+        Call { caller, secret, door, first, dependent }: Call,
     ) {
         let name = caller.name.clone();
-        let heard = match self.pinned(&name, caller) {
+        let heard = match self.pinned(&name, &caller) {
             Ok(identity) if self.may_be_called(&name, id) => {
                 let prologue = Prologue {
                     attempt: id,
@@ -192,7 +188,7 @@ impl Node {
                     callee: &self.name,
                     caller_certificate: &door.certificate,
                 };
-                hear(self.identity.agree(), identity.agree(), &prologue, first).ok()
+                hear(self.identity.agree(), identity.agree(), &prologue, &first).ok()
             }
             Ok(_) => None,
             Err(changed) => {

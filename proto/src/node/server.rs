@@ -2,14 +2,29 @@
 
 use super::{Event, Hold, Node, Output, Refused, attempts::Attempt, contacts::Answer};
 use crate::{
+    crypto::secret::Secret,
+    identity::Entry,
     limits::PRESENCE_GRACE,
     name::Name,
     time::Time,
     wire::{
         self,
-        server::{Farewell, Refusal, Reply, Request},
+        server::{Door, Farewell, Refusal, Reply, Request},
     },
 };
+
+/// Somebody asks for us, as the server tells it.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) caller: Entry,
+    /// The ticket's.
+    pub(super) secret: Secret<32>,
+    pub(super) door: Door,
+    /// The first handshake message.
+    pub(super) first: Vec<u8>,
+    /// Whether the caller's translator shows it to us elsewhere than to the server, if the server says so.
+    pub(super) dependent: Option<bool>,
+}
 
 impl Node {
     pub(super) fn server_up(&mut self, now: Time) {
@@ -69,7 +84,7 @@ impl Node {
             }
             Reply::Presence { name, online } => self.presence(now, name, online),
             Reply::Asked { attempt, caller, secret, door, first, dependent } => {
-                self.asked(now, attempt, &caller, secret, door, &first, dependent);
+                self.asked(now, attempt, Call { caller, secret, door, first, dependent });
             }
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 self.introduced(now, attempt, &callee, &secret, door, &second);

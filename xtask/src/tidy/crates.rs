@@ -41,6 +41,7 @@ const CRYPTO: &[&str] = &[
 /// The files of the programs that know which QUIC implementation runs below them. The tests play
 /// hostile peers with it and are free.
 const QUIC_FILES: &[&str] = &[
+    "client/src/agent/net/dial.rs",
     "client/src/agent/net/door.rs",
     "client/src/agent/net/endpoint.rs",
     "client/src/agent/net/frames.rs",

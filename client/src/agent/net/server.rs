@@ -18,18 +18,16 @@ use hither_proto::{
     wire::{
         self,
         server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId, Sunset},
-        version::{NO_VERSION, NO_VERSION_CODE, Outdated, VERSION, Versions},
+        version::VERSION,
     },
 };
-use quinn::{
-    ClientConfig, Connection, ConnectionError, RecvStream, SendStream, TransportErrorCode, VarInt,
-    crypto::rustls::HandshakeData,
-};
+use quinn::{ClientConfig, Connection, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::mpsc, task};
 use zeroize::Zeroizing;
 
 use super::{
+    dial::{NoDial, dial, no_version},
     door::Opened,
     endpoint::{self, Network},
     frames,
@@ -40,14 +38,11 @@ use crate::agent::{ToAgent, session_file::SavedSession};
 use crate::fault::Fault;
 
 /// How long a server may take to answer anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the server may leave packets unanswered. Dialling it anew is quicker than to wait for a path that
 /// has gone.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// The TLS alert `no_application_protocol` (RFC 7301): no version that both know.
-const NO_COMMON_VERSION: u8 = 120;
 
 /// Frames that may wait for the network.
 const OUTBOX_FRAMES: usize = 1024;
@@ -404,70 +399,6 @@ impl Carried {
     /// Ends the connection.
     pub(in crate::agent) fn close(&self) {
         self.connection.close(0_u32.into(), b"");
-    }
-}
-
-/// Why an address gave no connection.
-#[derive(Debug, Eq, PartialEq)]
-enum NoDial {
-    Silent,
-    Refused(String),
-    /// It speaks other versions of the protocol only: these, if it has said so.
-    Version(Option<Versions>),
-}
-
-fn no_dial(error: ConnectionError) -> NoDial {
-    match error {
-        ConnectionError::TransportError(error) => NoDial::Refused(error.reason),
-        ConnectionError::ConnectionClosed(close)
-            if close.error_code == TransportErrorCode::crypto(NO_COMMON_VERSION) =>
-        {
-            NoDial::Version(None)
-        }
-        _ => NoDial::Silent,
-    }
-}
-
-async fn dial(
-    network: &Network,
-    config: ClientConfig,
-    address: SocketAddr,
-) -> Result<(Connection, Opened), NoDial> {
-    let opened = network.door.open(address);
-    let connecting =
-        network.endpoint.connect_with(config, address, tls::NO_NAME).map_err(|_| NoDial::Silent)?;
-    let connected = tokio::time::timeout(PATIENCE, connecting).await;
-    let connection = connected.map_err(|_| NoDial::Silent)?.map_err(no_dial)?;
-    let agreed = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    if agreed.is_none_or(|agreed| agreed.protocol.as_deref() == Some(NO_VERSION)) {
-        return Err(NoDial::Version(hear_versions(&connection).await));
-    }
-    Ok((connection, opened))
-}
-
-/// What a server says that has no version in common with this program: it closes the connection with it.
-async fn hear_versions(connection: &Connection) -> Option<Versions> {
-    match tokio::time::timeout(PATIENCE, connection.closed()).await {
-        Ok(ConnectionError::ApplicationClosed(close))
-            if close.error_code == VarInt::from_u32(NO_VERSION_CODE) =>
-        {
-            wire::decode(&close.reason).ok()
-        }
-        _ => None,
-    }
-}
-
-/// Which end has to be updated, as far as the server has said.
-fn no_version(host: &Host, spoken: Option<Versions>) -> Fault {
-    let host = host.host.clone();
-    match spoken.and_then(|spoken| Some((spoken, Versions::OURS.gap(spoken)?))) {
-        Some((Versions { oldest, .. }, Outdated::Client)) => {
-            Fault::ClientTooOld { host, needed: oldest }
-        }
-        Some((Versions { newest, .. }, Outdated::Server)) => {
-            Fault::ServerTooOld { host, spoken: newest }
-        }
-        None => Fault::ServerVersion { host },
     }
 }
 
