@@ -2,6 +2,7 @@
 //! the node asks for, stores before sends.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -12,6 +13,7 @@ use hither_proto::login::SessionKey;
 use hither_proto::{
     crypto::{rng::Rng, secret::Secret},
     node::{Conn, Event, Input, Output},
+    reach::Mapping,
     time::{Time, UnixTime},
 };
 use tokio::{
@@ -27,7 +29,7 @@ use super::{
     ToAgent,
     account::{Account, Resumption},
     locking::{AutoLock, Locked},
-    net::{Connected, FromServer, Link, Network, Peers},
+    net::{Connected, FromServer, Link, Measured, Network, Peers, PortMapper, Survey},
     session_file::{self, SavedSession},
     store::Store,
 };
@@ -136,12 +138,19 @@ pub(super) struct Agent {
     pub(super) auto_lock: AutoLock,
     pub(super) config: Config,
     pub(super) peers: Peers,
+    pub(super) port_mapper: PortMapper,
+    /// Where the server sees this machine, as far as that has been followed up.
+    pub(super) seen: Option<(SocketAddr, Mapping)>,
+    /// What is known of the translator in front of this machine.
+    pub(super) measured: Measured,
+    /// By which of the server's tokens more is being found out, or none could be.
+    pub(super) survey: Option<([u8; 16], Option<Survey>)>,
     pub(super) stopping: bool,
     /// Until when nothing disappears, because the disk did not take it.
     pub(super) expiry_rests: Option<Instant>,
     /// How long the disk took to take the last changes.
     pub(super) last_commit: Duration,
-    to: mpsc::Sender<ToAgent>,
+    pub(super) to: mpsc::Sender<ToAgent>,
     notices: broadcast::Sender<Notice>,
     started: Instant,
     epochs: u64,
@@ -160,11 +169,11 @@ impl Agent {
         getrandom::fill(&mut seed).context("asking the system for randomness")?;
         let mut rng = Rng::from_seed(Secret::new(seed));
         let cid_key = u64::from_le_bytes(rng.bytes());
-        let network = Network::open(cid_key).context("opening the UDP socket")?;
         let (to, inbox) = mpsc::channel(INBOX);
         let (notices, _) = broadcast::channel(EVENTS);
         let visitors = Arc::new(());
         let config = Config::load(&profile.config, &profile.name)?;
+        let network = Network::open(cid_key, config.port).context("opening the UDP socket")?;
         let auto_lock = AutoLock::new(config.lock_after);
         let handle = Handle {
             to: to.clone(),
@@ -174,6 +183,7 @@ impl Agent {
             _visitor: visitors.clone(),
         };
         let peers = Peers::new(network.clone(), to.clone());
+        let port_mapper = PortMapper::new(network.port());
         let mut agent = Self {
             profile: profile.clone(),
             network,
@@ -183,6 +193,10 @@ impl Agent {
             auto_lock,
             config,
             peers,
+            port_mapper,
+            seen: None,
+            measured: Measured::default(),
+            survey: None,
             stopping: false,
             expiry_rests: None,
             last_commit: Duration::ZERO,
@@ -300,6 +314,7 @@ impl Agent {
         if let Some(server) = account.server {
             server.close();
         }
+        self.follow_translation();
     }
 
     fn take(&mut self, told: ToAgent) {
@@ -320,6 +335,7 @@ impl Agent {
                 drop(room);
             }
             ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
+            ToAgent::Surveyed(measured) => self.surveyed(measured),
             ToAgent::Server { link, what } => self.server_said(link, what),
         }
     }
@@ -353,11 +369,16 @@ impl Agent {
         match what {
             FromServer::Frame(body)
                 if account.logout_frame(&body) || account.inquiry_frame(&body) => {}
-            FromServer::Frame(body) => self.handle(Input::ServerFrame(&body)),
+            FromServer::Frame(body) => {
+                self.handle(Input::ServerFrame(&body));
+                self.follow_translation();
+            }
             FromServer::Gone => {
                 account.server = None;
                 account.cut_logout();
                 account.inquiries.cut();
+                // Whom it asks does not know it any more.
+                self.survey = None;
                 let ended = account.ended;
                 self.handle(Input::ServerDown);
                 if !ended {
@@ -376,6 +397,8 @@ impl Agent {
             Resumption::Up(link, key) => {
                 account.server = Some(link.carry(key, self.to.clone()));
                 self.handle(Input::ServerUp);
+                // What cut this machine off may have been the router, which then has forgotten the port.
+                self.map_port();
                 self.notify(Notice::Online);
             }
             Resumption::Ended => account.end(now),
@@ -438,7 +461,8 @@ impl Agent {
     pub(super) async fn leave(mut self) {
         self.uninstall();
         // Whoever has not heard by then finds out by itself.
-        let _ = tokio::time::timeout(FAREWELL, self.network.idle()).await;
+        let goodbyes = async { tokio::join!(self.network.idle(), self.port_mapper.closed()) };
+        let _ = tokio::time::timeout(FAREWELL, goodbyes).await;
         self.network.close();
     }
 

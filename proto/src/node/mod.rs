@@ -29,7 +29,7 @@ use crate::{
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
-    wire::server::Candidate,
+    wire::server::{Candidate, Nat},
 };
 use attempts::Attempt;
 pub use contacts::ContactView;
@@ -39,7 +39,7 @@ use dials::Dials;
 use outbox::Outbox;
 use peers::Peer;
 use reach::Seen;
-pub use reach::{Hold, NoPath};
+pub use reach::{Hold, NoPath, TheirEnd};
 pub use restore::{Remembered, restore};
 
 /// A direct connection to a peer, numbered by the driver and never reused.
@@ -297,8 +297,12 @@ pub struct Node {
     missed: BTreeSet<Name>,
     /// Why the last attempt at reaching somebody came to nothing.
     failures: BTreeMap<Name, NoPath>,
+    /// What it has shown of the other end.
+    their_ends: BTreeMap<Name, TheirEnd>,
     /// Where the server sees this client.
     seen: Option<Seen>,
+    /// What stands in front of this machine.
+    nat: Nat,
     outputs: VecDeque<Output>,
 }
 
@@ -358,7 +362,9 @@ impl Node {
             paths: BTreeMap::new(),
             missed: BTreeSet::new(),
             failures: BTreeMap::new(),
+            their_ends: BTreeMap::new(),
             seen: None,
+            nat: Nat::default(),
             outputs: VecDeque::new(),
         }
     }

@@ -6,9 +6,10 @@ use super::{Conn, Node, Output, Refused};
 use crate::{
     name::Name,
     reach::{Mapping, Policy, Probe},
+    ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing},
-    wire::server::{Observer, Request},
+    wire::server::{Nat, Observer, Request},
 };
 
 /// Why messages go on waiting.
@@ -37,6 +38,15 @@ pub enum NoPath {
     Dependent,
 }
 
+/// What an attempt that came to nothing has shown of the other end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TheirEnd {
+    /// Whether its translator shows it to us elsewhere than to the server.
+    pub dependent: bool,
+    /// Whether it has offered an IPv6 address of the Internet.
+    pub ipv6: bool,
+}
+
 /// Where the server sees this client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
@@ -58,9 +68,33 @@ impl Node {
         self.seen.as_ref().map(|seen| (seen.at, seen.mapping()))
     }
 
+    /// Where this client may ask the server how it is seen.
+    pub fn observer(&self) -> Option<Observer> {
+        self.seen.as_ref()?.observer
+    }
+
+    /// What stands in front of this machine, for the server's counts.
+    pub fn set_nat(&mut self, nat: Nat) {
+        if std::mem::replace(&mut self.nat, nat) != nat {
+            self.tell_reach();
+        }
+    }
+
+    /// Tells the server, who counts it, what has become of an introduction.
+    pub(super) fn tell_outcome(&mut self, attempt: AttemptId, connected: bool) {
+        if self.server_up {
+            self.tell_server(&Request::Outcome { attempt, connected });
+        }
+    }
+
     /// Why the last attempt at reaching somebody came to nothing.
     pub fn no_path(&self, name: &Name) -> Option<NoPath> {
         self.failures.get(name).copied()
+    }
+
+    /// What that attempt has shown of the other end.
+    pub fn their_end(&self, name: &Name) -> Option<TheirEnd> {
+        self.their_ends.get(name).copied()
     }
 
     /// Seeks a path to somebody for whom nothing waits.
@@ -161,7 +195,8 @@ impl Node {
         });
         let hidden_from = hidden.map(|contact| contact.name.clone()).collect();
         if self.server_up {
-            self.tell_server(&Request::Reach { hidden_from });
+            let nat = Some(self.nat);
+            self.tell_server(&Request::Reach { hidden_from, nat });
         }
     }
 }

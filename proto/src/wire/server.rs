@@ -7,6 +7,7 @@ pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
     device::Device,
     door::{Candidate, Door},
+    observed::{Nat, Observer},
     sunset::Sunset,
 };
 
@@ -270,6 +271,20 @@ pub enum Request {
         /// Who is not told what the server sees.
         #[n(0)]
         hidden_from: Vec<Name>,
+        /// What stands in front of the client.
+        #[n(1)]
+        nat: Option<Nat>,
+    },
+    /// What has become of an introduction that the client asked for and was granted: for the server's counts. Not
+    /// answered.
+    #[n(22)]
+    Outcome {
+        /// Which.
+        #[n(0)]
+        attempt: AttemptId,
+        /// Whether there is a path.
+        #[n(1)]
+        connected: bool,
     },
 }
 
@@ -491,18 +506,6 @@ pub enum Reply {
         #[n(3)]
         observer: Option<Observer>,
     },
-}
-
-/// Where a client may show itself a second time.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(array)]
-pub struct Observer {
-    /// The port, at the server's address.
-    #[n(0)]
-    pub port: u16,
-    /// By which the server knows the client there.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub token: [u8; 16],
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::Arc,
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -31,8 +35,14 @@ const PROBES: [Duration; 3] =
 /// How long a connection may be silent before it is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How often a silent connection is kept alive. Address translators forget after 30 seconds and more.
+/// How often a silent connection is kept alive as long as nothing is known of the address translator. Most forget
+/// after 30 seconds and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The same at the most often, for a translator that forgets at once, and at the most seldom: twice within
+/// [`IDLE_TIMEOUT`], nearly.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(15);
 
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
@@ -54,14 +64,20 @@ pub(in crate::agent) struct Network {
     pub(super) door: Arc<Door>,
     /// The same socket, for datagrams that are no QUIC. Nothing is received here.
     plain: Arc<UdpSocket>,
+    /// How often connections that are made from now on are kept alive, in milliseconds.
+    keep_alive: Arc<AtomicU64>,
 }
 
 impl Network {
-    /// Opens the socket. `cid_key` is random.
-    pub(in crate::agent) fn open(cid_key: u64) -> Result<Self, EndpointError> {
+    /// Opens the socket, at `port` if that is wanted and free. `cid_key` is random.
+    pub(in crate::agent) fn open(
+        cid_key: u64,
+        port: Option<NonZeroU16>,
+    ) -> Result<Self, EndpointError> {
         let door = Arc::new(Door::new(cid_key));
         let runtime = Arc::new(TokioRuntime);
-        let socket = socket()?;
+        let wanted = port.and_then(|port| socket_at(port.get()).ok());
+        let socket = wanted.map_or_else(socket, Ok)?;
         let plain = Arc::new(socket.try_clone()?);
         let socket = runtime.wrap_udp_socket(socket)?;
         let mut config = EndpointConfig::default();
@@ -70,10 +86,28 @@ impl Network {
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.
-        let listening = peer_server(ThrowAway::generate()?.accept()?);
+        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
-        Ok(Self { endpoint, door, plain })
+        let keep_alive = Arc::new(AtomicU64::new(milliseconds(KEEP_ALIVE)));
+        Ok(Self { endpoint, door, plain, keep_alive })
+    }
+
+    /// How often a silent connection is kept alive.
+    pub(in crate::agent) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive.load(Relaxed))
+    }
+
+    /// The translator in front of this machine remembers silent flows for so long, at least: connections that are made
+    /// from now on are kept alive twice in that time.
+    pub(in crate::agent) fn is_remembered_for(&self, lifetime: Duration) {
+        let keep_alive = (lifetime / 2).clamp(KEEP_ALIVE_MIN, KEEP_ALIVE_MAX);
+        self.keep_alive.store(milliseconds(keep_alive), Relaxed);
+    }
+
+    /// The port of the socket.
+    pub(in crate::agent) fn port(&self) -> u16 {
+        self.endpoint.local_addr().map_or(0, |address| address.port())
     }
 
     /// Shows this machine to `observer`, from the socket of everything else or from a fresh one. Datagrams get
@@ -107,15 +141,15 @@ impl Network {
 }
 
 /// The configuration of the door of one attempt.
-pub(super) fn peer_server(tls: QuicServerConfig) -> ServerConfig {
+pub(super) fn peer_server(tls: QuicServerConfig, keep_alive: Duration) -> ServerConfig {
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(peer_transport()));
+    config.transport_config(Arc::new(peer_transport(keep_alive)));
     config
 }
 
 /// How connections between peers behave.
-pub(super) fn peer_transport() -> TransportConfig {
-    let mut transport = quiet_transport();
+pub(super) fn peer_transport(keep_alive: Duration) -> TransportConfig {
+    let mut transport = quiet_transport(keep_alive);
     transport.max_concurrent_uni_streams(VarInt::from_u32(1));
     transport.receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
     transport.stream_receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
@@ -124,8 +158,8 @@ pub(super) fn peer_transport() -> TransportConfig {
 }
 
 /// How the connection to the server behaves.
-pub(super) fn server_transport() -> TransportConfig {
-    let mut transport = quiet_transport();
+pub(super) fn server_transport(keep_alive: Duration) -> TransportConfig {
+    let mut transport = quiet_transport(keep_alive);
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     transport
@@ -136,10 +170,14 @@ pub(super) fn random_id() -> ConnectionId {
     quinn_proto::RandomConnectionIdGenerator::new(20).generate_cid()
 }
 
-fn quiet_transport() -> TransportConfig {
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn quiet_transport(keep_alive: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok());
-    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    transport.keep_alive_interval(Some(keep_alive));
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
     transport.datagram_receive_buffer_size(None);
@@ -147,17 +185,21 @@ fn quiet_transport() -> TransportConfig {
 }
 
 /// One socket for both families, or for IPv4 where there is no IPv6.
-fn socket() -> io::Result<UdpSocket> {
+pub(super) fn socket() -> io::Result<UdpSocket> {
+    socket_at(0)
+}
+
+fn socket_at(port: u16) -> io::Result<UdpSocket> {
     let both = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).and_then(|socket| {
         socket.set_only_v6(false)?;
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
         Ok(socket)
     });
     let socket = match both {
         Ok(socket) => socket,
         Err(_) => {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
             socket
         }
     };

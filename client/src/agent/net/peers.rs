@@ -123,11 +123,12 @@ impl Peers {
     ) -> Result<([u8; 32], Vec<Candidate>), TlsError> {
         let certificate = ThrowAway::generate()?;
         let hash = certificate.hash;
-        let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
+        let answer =
+            Arc::new(endpoint::peer_server(certificate.accept()?, self.network.keep_alive()));
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
-        let port = self.network.endpoint.local_addr().map_or(0, |address| address.port());
+        let port = self.network.port();
         let own = addresses::own(towards).into_iter();
         Ok((hash, own.map(|ip| Candidate((ip, port).into())).collect()))
     }
@@ -138,7 +139,7 @@ impl Peers {
         let node::Dial { certificate, knock: key, addresses } = dial;
         let Ok(tls) = open.certificate.dial(certificate) else { return };
         let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
-        let transport = Arc::new(endpoint::peer_transport());
+        let transport = Arc::new(endpoint::peer_transport(self.network.keep_alive()));
         for address in addresses {
             for pause in REDIALS {
                 let knock = key.knock(&mut rng);
