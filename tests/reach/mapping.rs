@@ -44,7 +44,7 @@ fn a_port_that_the_router_keeps_is_a_way_in_from_behind_symmetric_nat() {
         drop((server, lab));
     };
     thread::scope(|scope| {
-        for (kind, how) in [(Kind::Pcp, "pcp"), (Kind::Upnp, "upnp")] {
+        for (kind, how) in [(Kind::Pcp, "pcp"), (Kind::NatPmp, "nat-pmp"), (Kind::Upnp, "upnp")] {
             scope.spawn(move || asks(kind, how));
         }
     });

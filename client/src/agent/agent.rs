@@ -2,7 +2,6 @@
 //! the node asks for, stores before sends.
 
 use std::{
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -13,7 +12,6 @@ use hither_proto::login::SessionKey;
 use hither_proto::{
     crypto::{rng::Rng, secret::Secret},
     node::{Conn, Event, Input, Output},
-    reach::Mapping,
     time::{Time, UnixTime},
 };
 use tokio::{
@@ -29,7 +27,7 @@ use super::{
     ToAgent,
     account::{Account, Resumption},
     locking::{AutoLock, Locked},
-    net::{Connected, FromServer, Link, Measured, Network, Peers, PortMapper, Survey},
+    net::{Connected, FromServer, Link, Network, Peers, Reach},
     session_file::{self, SavedSession},
     store::Store,
 };
@@ -138,13 +136,7 @@ pub(super) struct Agent {
     pub(super) auto_lock: AutoLock,
     pub(super) config: Config,
     pub(super) peers: Peers,
-    pub(super) port_mapper: PortMapper,
-    /// Where the server sees this machine, as far as that has been followed up.
-    pub(super) seen: Option<(SocketAddr, Mapping)>,
-    /// What is known of the translator in front of this machine.
-    pub(super) measured: Measured,
-    /// By which of the server's tokens more is being found out, or none could be.
-    pub(super) survey: Option<([u8; 16], Option<Survey>)>,
+    pub(super) reach: Reach,
     pub(super) stopping: bool,
     /// Until when nothing disappears, because the disk did not take it.
     pub(super) expiry_rests: Option<Instant>,
@@ -183,9 +175,9 @@ impl Agent {
             _visitor: visitors.clone(),
         };
         let peers = Peers::new(network.clone(), to.clone());
-        let port_mapper = PortMapper::new(network.port());
         let mut agent = Self {
             profile: profile.clone(),
+            reach: Reach::new(network.port()),
             network,
             rng,
             account: None,
@@ -193,10 +185,6 @@ impl Agent {
             auto_lock,
             config,
             peers,
-            port_mapper,
-            seen: None,
-            measured: Measured::default(),
-            survey: None,
             stopping: false,
             expiry_rests: None,
             last_commit: Duration::ZERO,
@@ -369,16 +357,11 @@ impl Agent {
         match what {
             FromServer::Frame(body)
                 if account.logout_frame(&body) || account.inquiry_frame(&body) => {}
-            FromServer::Frame(body) => {
-                self.handle(Input::ServerFrame(&body));
-                self.follow_translation();
-            }
+            FromServer::Frame(body) => self.server_frame(&body),
             FromServer::Gone => {
                 account.server = None;
                 account.cut_logout();
                 account.inquiries.cut();
-                // Whom it asks does not know it any more.
-                self.survey = None;
                 let ended = account.ended;
                 self.handle(Input::ServerDown);
                 if !ended {
@@ -397,7 +380,6 @@ impl Agent {
             Resumption::Up(link, key) => {
                 account.server = Some(link.carry(key, self.to.clone()));
                 self.handle(Input::ServerUp);
-                // What cut this machine off may have been the router, which then has forgotten the port.
                 self.map_port();
                 self.notify(Notice::Online);
             }
@@ -461,7 +443,7 @@ impl Agent {
     pub(super) async fn leave(mut self) {
         self.uninstall();
         // Whoever has not heard by then finds out by itself.
-        let goodbyes = async { tokio::join!(self.network.idle(), self.port_mapper.closed()) };
+        let goodbyes = async { tokio::join!(self.network.idle(), self.reach.port_mapper.closed()) };
         let _ = tokio::time::timeout(FAREWELL, goodbyes).await;
         self.network.close();
     }

@@ -89,16 +89,24 @@ impl Agent {
         self.handle(Input::NetworkChanged);
     }
 
+    /// The server has sent a frame.
+    pub(super) fn server_frame(&mut self, body: &[u8]) {
+        self.handle(Input::ServerFrame(body));
+        self.follow_translation();
+    }
+
     /// Follows it up if the server sees this machine elsewhere than before: asks the router for a port, and surveys
     /// how it lets packets in.
     pub(super) fn follow_translation(&mut self) {
-        let seen = self.account.as_ref().and_then(|account| account.node.seen());
-        if seen != self.seen {
-            let [ip, before] = [seen, self.seen].map(|seen| seen.map(|(at, _)| at.ip()));
-            self.seen = seen;
+        // After a reconnection it takes a moment until the server has said it again.
+        let before = self.reach.seen;
+        let seen = self.account.as_ref().and_then(|account| account.node.seen().or(before));
+        if seen != self.reach.seen {
+            let [ip, before] = [seen, self.reach.seen].map(|seen| seen.map(|(at, _)| at.ip()));
+            self.reach.seen = seen;
             if ip != before {
-                self.measured = Measured::default();
-                self.survey = None;
+                self.reach.measured = Measured::default();
+                self.reach.survey = None;
                 self.map_port();
             }
             self.tell_nat();
@@ -115,9 +123,9 @@ impl Agent {
     }
 
     fn nat(&self) -> Nat {
-        let Some((at, mapping)) = self.seen else { return Nat::Unknown };
+        let Some((at, mapping)) = self.reach.seen else { return Nat::Unknown };
         let translated = || !self.own_addresses().contains(&at.ip());
-        match (mapping, self.measured.filtering) {
+        match (mapping, self.reach.measured.filtering) {
             (Mapping::Dependent { step: Some(_) }, _) => Nat::Sequential,
             (Mapping::Dependent { step: None }, _) => Nat::Symmetric,
             (Mapping::Unknown, _) | (_, None) => Nat::Unknown,
@@ -132,52 +140,57 @@ impl Agent {
 
     /// Surveys the translator, unless it is known, or being found out by a token that the server still knows.
     fn survey(&mut self) {
-        let known = self.measured.lifetime.is_some_and(|lifetime| lifetime.below.is_some());
+        let known = self.reach.measured.lifetime.is_some_and(|lifetime| lifetime.below.is_some());
         let Some(account) = self.account.as_ref().filter(|_| !known) else { return };
         let asks = account.node.observer().zip(account.server.as_ref());
         let Some((observer, server)) = asks else { return };
         let remote = server.remote.ip().to_canonical();
-        let begun = self.survey.as_ref().is_some_and(|(token, _)| *token == observer.token);
+        let begun = self.reach.survey.as_ref().is_some_and(|(token, _)| *token == observer.token);
         // There is no translator in front of oneself.
         if !begun && Scope::of(remote) != Scope::Loopback {
             let asked = SocketAddr::new(remote, observer.port);
             let survey = Survey::begin(asked, observer.token, self.to.clone());
-            self.survey = Some((observer.token, Some(survey)));
+            self.reach.survey = Some((observer.token, Some(survey)));
         }
     }
 
     /// More is known of the translator.
     pub(super) fn surveyed(&mut self, measured: Measured) {
-        if let (None, Some((_, survey))) = (measured.filtering, &mut self.survey) {
+        // A server that has gone answers nobody, which says nothing.
+        if self.account.as_ref().is_none_or(|account| account.server.is_none()) {
+            return;
+        }
+        if let (None, Some((_, survey))) = (measured.filtering, &mut self.reach.survey) {
             // The second port does not answer, and that was all.
             *survey = None;
         }
         // A survey that begins anew begins with less.
-        self.measured.filtering = measured.filtering.or(self.measured.filtering);
-        self.measured.lifetime = measured.lifetime.or(self.measured.lifetime);
-        if let Some(lifetime) = self.measured.lifetime {
+        self.reach.measured.filtering = measured.filtering.or(self.reach.measured.filtering);
+        self.reach.measured.lifetime = measured.lifetime.or(self.reach.measured.lifetime);
+        if let Some(lifetime) = self.reach.measured.lifetime {
             self.network.is_remembered_for(Duration::from_secs(lifetime.at_least.into()));
         }
         self.tell_nat();
     }
 
-    /// Has the router asked for a port, if it is the server's word that there is a translator in between.
+    /// Has the router asked for a port, if it is the server's word that there is a translator in between. Also after a
+    /// reconnection: what cut this machine off may have been the router, which then has forgotten the port.
     pub(super) fn map_port(&self) {
         let own = self.own_addresses();
         let translated = |at: SocketAddr| at.is_ipv4() && !own.contains(&at.ip());
-        let translated = self.seen.is_some_and(|(at, _)| translated(at));
+        let translated = self.reach.seen.is_some_and(|(at, _)| translated(at));
         if translated && self.config.port_mapping {
-            self.port_mapper.open();
+            self.reach.port_mapper.open();
         } else {
-            self.port_mapper.close();
+            self.reach.port_mapper.close();
         }
     }
 
     /// Where others see the port that the router keeps. The router's own word for its address does not count, except
     /// that one which cannot be seen by everybody shows another translator in front of it.
     pub(super) fn mapped_address(&self) -> Option<SocketAddr> {
-        let PortMapping::Open(mapped) = self.port_mapper.state() else { return None };
-        let (at, _) = self.seen.filter(|_| !is_behind_another(mapped))?;
+        let PortMapping::Open(mapped) = self.reach.port_mapper.state() else { return None };
+        let (at, _) = self.reach.seen.filter(|_| !is_behind_another(mapped))?;
         Some(SocketAddr::new(at.ip(), mapped.port))
     }
 
@@ -185,20 +198,20 @@ impl Agent {
     /// otherwise.
     pub(super) fn forwarded_address(&self) -> Option<SocketAddr> {
         let port = self.config.port.filter(|port| port.get() == self.network.port())?;
-        let (at, _) = self.seen.filter(|(at, _)| at.is_ipv4())?;
+        let (at, _) = self.reach.seen.filter(|(at, _)| at.is_ipv4())?;
         Some(SocketAddr::new(at.ip(), port.get()))
     }
 
     /// What stands in front of this machine.
     fn here(&self) -> Here {
         let own = self.own_addresses();
-        let open = match self.port_mapper.state() {
+        let open = match self.reach.port_mapper.state() {
             PortMapping::Open(mapped) => Some(mapped),
             _ => None,
         };
         Here {
-            translated: self.seen.is_some_and(|(at, _)| !own.contains(&at.ip())),
-            dependent: self.seen.is_some_and(|(_, mapping)| mapping.is_dependent()),
+            translated: self.reach.seen.is_some_and(|(at, _)| !own.contains(&at.ip())),
+            dependent: self.reach.seen.is_some_and(|(_, mapping)| mapping.is_dependent()),
             twice: open.is_some_and(is_behind_another),
             mapped: self.mapped_address().is_some(),
             ipv6: own.iter().any(|ip| ip.is_ipv6() && Scope::of(*ip) == Scope::Global),
@@ -232,9 +245,9 @@ fn port_mapping(state: PortMapping) -> &'static str {
 /// What is known by now, and how long a wait for more is worth.
 fn checked(agent: &mut Agent) -> Result<(Duration, Value), Fault> {
     let own = agent.own_addresses();
-    let (keeps, port) = (agent.port_mapper.state(), agent.mapped_address());
-    let Measured { filtering, lifetime } = agent.measured;
-    let surveying = matches!(agent.survey, Some((_, Some(_))));
+    let (keeps, port) = (agent.reach.port_mapper.state(), agent.mapped_address());
+    let Measured { filtering, lifetime } = agent.reach.measured;
+    let surveying = matches!(agent.reach.survey, Some((_, Some(_))));
     let (keep_alive, own_port) = (agent.network.keep_alive(), agent.network.port());
     let account = agent.account()?;
     let seen = account.node.seen();

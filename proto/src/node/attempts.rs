@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::{Conn, Event, Hold, NoPath, Node, Output, TheirEnd, peers::Peer};
+use super::{Conn, Event, Hold, NoPath, Node, Output, peers::Peer};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
@@ -26,7 +26,7 @@ use crate::{
         RETRY_PAUSE_MAX, RETRY_PAUSE_MIN,
     },
     name::Name,
-    reach::{Policy, Scope},
+    reach::Policy,
     session::Session,
     ticket::{AttemptId, Party, Ticket, callee_knock},
     time::Time,
@@ -316,10 +316,7 @@ impl Node {
             .collect();
         for (id, name) in late {
             let why = self.why_no_path(id);
-            self.note_their_end(id, &name);
-            if self.attempts.get(&id).is_some_and(Attempt::was_granted) {
-                self.tell_outcome(id, false);
-            }
+            self.note_failure(id, &name);
             let told = self.attempts.remove(&id).is_some_and(|attempt| attempt.warns.is_none());
             if told {
                 self.close_door(id, None);
@@ -349,15 +346,6 @@ impl Node {
             (true, false) | (false, true) => NoPath::Dependent,
             (false, false) => NoPath::Timeout,
         }
-    }
-
-    /// Keeps what an attempt that comes to nothing has shown of the other end, for whoever asks what would help.
-    fn note_their_end(&mut self, id: AttemptId, name: &Name) {
-        let Some(attempt) = self.attempts.get(&id) else { return };
-        let global_v6 = |at: &SocketAddr| at.is_ipv6() && Scope::of(at.ip()) == Scope::Global;
-        let ipv6 = attempt.dialled.iter().any(global_v6);
-        let end = TheirEnd { dependent: attempt.dependent, ipv6 };
-        self.their_ends.insert(name.clone(), end);
     }
 
     /// Drops an attempt and says whom it was for.
@@ -485,11 +473,6 @@ impl Attempt {
     /// Whether we ask, and have heard nothing.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.state, State::CallerOpening { .. } | State::Asking { .. })
-    }
-
-    /// Whether we asked, and the other end agreed.
-    fn was_granted(&self) -> bool {
-        matches!(self.state, State::Agreed { caller: true, .. })
     }
 
     /// Whether it was begun a while ago.

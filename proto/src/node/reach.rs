@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Conn, Node, Output, Refused};
 use crate::{
     name::Name,
-    reach::{Mapping, Policy, Probe},
+    reach::{Mapping, Policy, Probe, Scope},
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing},
@@ -78,6 +78,22 @@ impl Node {
         if std::mem::replace(&mut self.nat, nat) != nat {
             self.tell_reach();
         }
+    }
+
+    /// Keeps what an attempt that has come to nothing has shown, and tells the server of it. Attempts that the server has
+    /// not granted to us it does not count.
+    pub(super) fn note_failure(&mut self, id: AttemptId, name: &Name) {
+        self.note_their_end(id, name);
+        self.tell_outcome(id, false);
+    }
+
+    /// Keeps what an attempt has shown of the other end, for whoever asks what would help.
+    pub(super) fn note_their_end(&mut self, id: AttemptId, name: &Name) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let global_v6 = |at: &SocketAddr| at.is_ipv6() && Scope::of(at.ip()) == Scope::Global;
+        let ipv6 = attempt.dialled.iter().any(global_v6);
+        let end = TheirEnd { dependent: attempt.dependent, ipv6 };
+        self.their_ends.insert(name.clone(), end);
     }
 
     /// Tells the server, who counts it, what has become of an introduction.

@@ -7,8 +7,9 @@ pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
     device::Device,
     door::{Candidate, Door},
+    fixed::{ENVELOPE_BYTES, PROOF_BYTES, SessionId},
     observed::{Nat, Observer},
-    sunset::Sunset,
+    sunset::{Sunset, VERSION},
 };
 
 use crate::{
@@ -25,18 +26,6 @@ use crate::{
     note::NoteKind,
     ticket::AttemptId,
 };
-
-/// Which logged-in session of a device; a secret of that device and the server.
-pub type SessionId = [u8; 16];
-
-/// The version of the protocol that these frames are of. Another one has another ALPN.
-pub const VERSION: u32 = 1;
-
-/// Bytes of a challenge or proof of the logout exchange.
-pub const PROOF_BYTES: usize = 32;
-
-/// Bytes of an envelope, which a password opens: version, commitment, nonce, key and tag.
-pub const ENVELOPE_BYTES: usize = 1 + 32 + 24 + 32 + 16;
 
 /// A frame from a client.
 #[derive(Debug, Decode, Encode)]
@@ -275,8 +264,7 @@ pub enum Request {
         #[n(1)]
         nat: Option<Nat>,
     },
-    /// What has become of an introduction that the client asked for and was granted: for the server's counts. Not
-    /// answered.
+    /// What has become of an introduction that was granted, for the server's counts. Not answered.
     #[n(22)]
     Outcome {
         /// Which.

@@ -2,6 +2,9 @@
 
 use minicbor::{Decode, Encode};
 
+/// The version of the protocol that these frames are of. Another one has another ALPN.
+pub const VERSION: u32 = 1;
+
 /// From when on a server talks to newer versions only.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(array)]

@@ -1,4 +1,4 @@
-//! What has a router keep ports for the machines behind it: miniupnpd.
+//! What has a router keep ports for the machines behind it: miniupnpd, or what stands in for an older router.
 
 use std::{
     fs,
@@ -7,13 +7,15 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::namespace::Namespace;
+use super::{namespace::Namespace, natpmp::NatPmp};
 
 /// Which protocols are spoken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Protocol {
     /// PCP, and the older NAT-PMP on the same port.
     Pcp,
+    /// NAT-PMP alone.
+    NatPmp,
     /// UPnP.
     Upnp,
 }
@@ -30,11 +32,11 @@ table inet upnp {
 }
 ";
 
-/// The daemon on a router whose outer device is `wan` and whose inner one has the address 192.168.1.1.
+/// The daemon, or what stands in for one, on a router whose outer device is `wan` and whose inner one has the address 192.168.1.1.
 #[derive(Debug)]
-pub(super) struct Igd {
-    daemon: Child,
-    _folder: TempDir,
+pub(super) enum Igd {
+    Daemon { process: Child, _folder: TempDir },
+    NatPmp(NatPmp),
 }
 
 impl Igd {
@@ -42,6 +44,9 @@ impl Igd {
     #[track_caller]
     pub(super) fn start(router: &Namespace, protocol: Protocol) -> Self {
         router.nft(TABLE);
+        if protocol == Protocol::NatPmp {
+            return Self::NatPmp(NatPmp::start(router));
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let switch = |on| if on { "yes" } else { "no" };
         let (pcp, upnp) = (switch(protocol == Protocol::Pcp), switch(protocol == Protocol::Upnp));
@@ -64,7 +69,7 @@ impl Igd {
         );
         let (file, pid) = (folder.path().join("conf"), folder.path().join("pid"));
         fs::write(&file, config).expect("its configuration");
-        let daemon = router.within(|| {
+        let process = router.within(|| {
             Command::new("miniupnpd")
                 .args(["-d", "-f"])
                 .arg(&file)
@@ -75,7 +80,7 @@ impl Igd {
                 .spawn()
                 .expect("miniupnpd")
         });
-        Self { daemon, _folder: folder }
+        Self::Daemon { process, _folder: folder }
     }
 
     /// How many ports the router keeps.
@@ -91,8 +96,10 @@ impl Igd {
 
 impl Drop for Igd {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
+        if let Self::Daemon { process, .. } = self {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }

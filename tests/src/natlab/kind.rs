@@ -37,6 +37,8 @@ pub enum Kind {
     /// Port-restricted, and the router keeps ports by PCP and NAT-PMP. Not among [`Kind::ALL`], as it takes a
     /// daemon.
     Pcp,
+    /// Port-restricted, and the router keeps ports by NAT-PMP alone. Not among [`Kind::ALL`], as the other two.
+    NatPmp,
     /// Port-restricted, and the router keeps ports by UPnP. Not among [`Kind::ALL`], as it takes a daemon.
     Upnp,
 }
@@ -110,6 +112,7 @@ impl Kind {
             Self::DualStack => "dual",
             Self::NoUdp => "noudp",
             Self::Pcp => "pcp",
+            Self::NatPmp => "natpmp",
             Self::Upnp => "upnp",
         }
     }
@@ -149,6 +152,7 @@ impl Kind {
             | Self::CarrierSymmetric
             | Self::NoUdp
             | Self::Pcp
+            | Self::NatPmp
             | Self::Upnp => (Mapping::Independent, AddressAndPort),
         };
         Behaviour { mapping, filtering, server_only: matches!(self, Self::NoUdp) }
@@ -158,6 +162,7 @@ impl Kind {
     pub(super) const fn keeps_ports(self) -> Option<igd::Protocol> {
         match self {
             Self::Pcp => Some(igd::Protocol::Pcp),
+            Self::NatPmp => Some(igd::Protocol::NatPmp),
             Self::Upnp => Some(igd::Protocol::Upnp),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod kind;
 mod meeting;
 mod mishap;
 mod namespace;
+mod natpmp;
 mod rules;
 mod table;
 
