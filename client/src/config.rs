@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::num::NonZeroU16;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -15,14 +16,26 @@ use crate::fault::{Fault, Usage};
 pub(crate) struct Config {
     /// The agent locks the account this long after the last command; never, if there is none.
     pub(crate) lock_after: Option<Duration>,
+    /// The UDP port of the agent, for a router that is told by hand where packets to it go; any, if there is none.
+    pub(crate) port: Option<NonZeroU16>,
+    /// Whether the router is asked for a port.
+    pub(crate) port_mapping: bool,
     /// Whether others are told what was read.
     pub(crate) read_receipts: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { lock_after: None, port: None, port_mapping: true, read_receipts: true }
+    }
 }
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     LockAfter,
+    Port,
+    PortMapping,
     ReadReceipts,
 }
 
@@ -54,7 +67,7 @@ impl Config {
     /// What the file at `path` says about `profile`. One that does not exist says nothing.
     pub(crate) fn load(path: &Path, profile: &str) -> Result<Config, Fault> {
         let entries = parse(path, &read(path)?)?;
-        let mut config = Config { lock_after: None, read_receipts: true };
+        let mut config = Config::default();
         let own = |entry: &&Entry| entry.profile.as_deref() == Some(profile);
         let for_all = entries.iter().filter(|entry| entry.profile.is_none());
         for entry in for_all.chain(entries.iter().filter(own)) {
@@ -81,6 +94,8 @@ impl Config {
     pub(crate) fn shown(&self, key: Key) -> String {
         match key {
             Key::LockAfter => self.lock_after.map_or("never".to_owned(), duration::show),
+            Key::Port => self.port.map_or("any".to_owned(), |port| port.to_string()),
+            Key::PortMapping => self.port_mapping.to_string(),
             Key::ReadReceipts => self.read_receipts.to_string(),
         }
     }
@@ -93,6 +108,9 @@ impl Config {
                 self.lock_after = Some(after).filter(|after| *after >= LOCK_AFTER_MIN);
                 self.lock_after?;
             }
+            (Key::Port, Value::Text(text)) if text == "any" => self.port = None,
+            (Key::Port, Value::Text(text)) => self.port = Some(text.parse().ok()?),
+            (Key::PortMapping, Value::Switch(on)) => self.port_mapping = *on,
             (Key::ReadReceipts, Value::Switch(on)) => self.read_receipts = *on,
             _ => return None,
         }
@@ -105,12 +123,15 @@ const LOCK_AFTER_MIN: Duration = Duration::from_secs(1);
 
 impl Key {
     /// All of them.
-    pub(crate) const ALL: [Key; 2] = [Key::LockAfter, Key::ReadReceipts];
+    pub(crate) const ALL: [Key; 4] =
+        [Key::LockAfter, Key::Port, Key::PortMapping, Key::ReadReceipts];
 
     /// The name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Key::LockAfter => "agent.lock_after",
+            Key::Port => "network.port",
+            Key::PortMapping => "network.port_mapping",
             Key::ReadReceipts => "messages.read_receipts",
         }
     }
@@ -119,7 +140,8 @@ impl Key {
     pub(crate) fn allowed(self) -> &'static str {
         match self {
             Key::LockAfter => "never, or a time span of at least 1s, like 30m or 12h",
-            Key::ReadReceipts => "true or false",
+            Key::Port => "any, or a UDP port like 41641; it holds from the next start of the agent",
+            Key::PortMapping | Key::ReadReceipts => "true or false",
         }
     }
 
@@ -132,10 +154,10 @@ impl Key {
     /// What somebody has typed, if it can be the value.
     fn typed(self, text: &str) -> Option<Value> {
         let value = match self {
-            Key::LockAfter => Value::Text(text.to_owned()),
-            Key::ReadReceipts => Value::Switch(text.parse().ok()?),
+            Key::LockAfter | Key::Port => Value::Text(text.to_owned()),
+            Key::PortMapping | Key::ReadReceipts => Value::Switch(text.parse().ok()?),
         };
-        let mut config = Config { lock_after: None, read_receipts: true };
+        let mut config = Config::default();
         config.take(self, &value).map(|()| value)
     }
 }
@@ -323,11 +345,12 @@ mod tests {
                     [ profile . \"a.b\" . messages ]\nread_receipts = true\n";
         let path = file("profiles", text);
         let load = |profile| Config::load(&path, profile).unwrap();
-        assert_eq!(load("default"), Config { lock_after: hours(12), read_receipts: false });
-        assert_eq!(load("work"), Config { lock_after: None, read_receipts: false });
-        assert_eq!(load("a.b"), Config { lock_after: hours(12), read_receipts: true });
+        let silent = || Config { read_receipts: false, ..Config::default() };
+        assert_eq!(load("default"), Config { lock_after: hours(12), ..silent() });
+        assert_eq!(load("work"), silent());
+        assert_eq!(load("a.b"), Config { lock_after: hours(12), ..Config::default() });
         let nothing = Config::load(Path::new("/no/such/file"), "default").unwrap();
-        assert_eq!(nothing, Config { lock_after: None, read_receipts: true });
+        assert_eq!(nothing, Config::default());
     }
 
     #[test]
@@ -371,7 +394,10 @@ mod tests {
                      \n[profile.\"a.b\".agent]\nlock_after = \"never\"\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{before}{after}"));
         let default = Config::load(&path, "default").unwrap();
-        assert_eq!(default, Config { lock_after: hours(2), read_receipts: false });
+        assert_eq!(
+            default,
+            Config { lock_after: hours(2), read_receipts: false, ..Config::default() }
+        );
         assert_eq!(default.shown(Key::LockAfter), "2h");
         let wrong = Usage::ConfigValue { key: Key::ReadReceipts, value: "yes".to_owned() };
         let refused = Config::set(&path, "default", Key::ReadReceipts, "yes");

@@ -20,6 +20,7 @@ pub mod name;
 pub mod node;
 pub mod noise;
 pub mod note;
+pub mod observation;
 mod ratchet;
 pub mod reach;
 pub mod session;

@@ -171,6 +171,9 @@ impl Connection {
                     }
                 }
                 Output::Send(body) => self.send(&body).await,
+                Output::Tried { caller, callee, connected } => {
+                    self.shared.metrics.tried(caller, callee, connected);
+                }
                 Output::Unbind(name) => {
                     debug!(
                         connection = self.id.0,

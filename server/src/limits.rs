@@ -216,6 +216,17 @@ pub(crate) const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// disk, shorter than any monitor waits.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The longest that a client may have an answer on the second port put off, in seconds: translators that remember for
+/// so long need no more than the ordinary.
+pub(crate) const ANSWER_DELAY_MAX: u16 = 180;
+
+/// Answers on the second port that one client may have put off at once: it asks for a handful of delays, each twice.
+pub(crate) const ANSWERS_PER_CLIENT_MAX: usize = 16;
+
+/// And all clients together. Each takes a timer and some memory; whoever comes when there is no room learns less about
+/// its translator.
+pub(crate) const ANSWERS_MAX: usize = 8_192;
+
 /// A host in a link, so that the longest link (scheme, host, port, fingerprint) has 100 characters.
 pub(crate) const LINK_HOST_CHARS_MAX: usize =
     100 - "hither://".len() - ":65535".len() - "#".len() - 26;

@@ -7,7 +7,7 @@ use hither_proto::{
     wire::server::{Refusal, Reply, Request},
 };
 use hither_tests::{
-    lab::{Lab, Server, until},
+    lab::{Lab, Server, until, until_true},
     rogue::{Account, Link},
     wire::{Pem, presented_certificate},
 };
@@ -42,6 +42,9 @@ fn a_monitor_sees_that_it_is_alive_and_ready_and_what_it_has_done() {
     ] {
         assert!(server.counted(series) >= at_least, "{series}");
     }
+    // The caller's client says so in its own time. Here is no network of which anybody could know the kind.
+    let path = "hither_paths_total{caller=\"unknown\",callee=\"unknown\",outcome=\"connected\"} 1";
+    until_true("the path is counted", || server.page("/metrics").unwrap().1.contains(path));
     let (_, page) = server.page("/metrics").unwrap();
     for name in [alice.name(), bob.name()] {
         assert!(!page.contains(name), "{name}");

@@ -8,6 +8,8 @@
 )]
 
 mod kinds;
+mod mapping;
+mod truth;
 
 use std::{collections::VecDeque, env, sync::Mutex, thread, time::Duration};
 

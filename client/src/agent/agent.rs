@@ -27,7 +27,7 @@ use super::{
     ToAgent,
     account::{Account, Resumption},
     locking::{AutoLock, Locked},
-    net::{Connected, FromServer, Link, Network, Peers},
+    net::{Connected, FromServer, Link, Network, Peers, Reach},
     session_file::{self, SavedSession},
     store::Store,
 };
@@ -126,6 +126,7 @@ pub(super) struct Agent {
     pub(super) auto_lock: AutoLock,
     pub(super) config: Config,
     pub(super) peers: Peers,
+    pub(super) reach: Reach,
     pub(super) stopping: bool,
     /// Until when nothing disappears, because the disk did not take it.
     pub(super) expiry_rests: Option<Instant>,
@@ -150,11 +151,11 @@ impl Agent {
         getrandom::fill(&mut seed).context("asking the system for randomness")?;
         let mut rng = Rng::from_seed(Secret::new(seed));
         let cid_key = u64::from_le_bytes(rng.bytes());
-        let network = Network::open(cid_key).context("opening the UDP socket")?;
         let (to, inbox) = mpsc::channel(INBOX);
         let (notices, _) = broadcast::channel(EVENTS);
         let visitors = Arc::new(());
         let config = Config::load(&profile.config, &profile.name)?;
+        let network = Network::open(cid_key, config.port).context("opening the UDP socket")?;
         let auto_lock = AutoLock::new(config.lock_after);
         let handle = Handle {
             to: to.clone(),
@@ -166,6 +167,7 @@ impl Agent {
         let peers = Peers::new(network.clone(), to.clone());
         let mut agent = Self {
             profile: profile.clone(),
+            reach: Reach::new(network.port()),
             network,
             rng,
             account: None,
@@ -290,6 +292,7 @@ impl Agent {
         if let Some(server) = account.server {
             server.close();
         }
+        self.follow_translation();
     }
 
     fn take(&mut self, told: ToAgent) {
@@ -310,6 +313,7 @@ impl Agent {
                 drop(room);
             }
             ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
+            ToAgent::Surveyed(measured) => self.surveyed(measured),
             ToAgent::Server { link, what } => self.server_said(link, what),
         }
     }
@@ -343,7 +347,7 @@ impl Agent {
         match what {
             FromServer::Frame(body)
                 if account.logout_frame(&body) || account.inquiry_frame(&body) => {}
-            FromServer::Frame(body) => self.handle(Input::ServerFrame(&body)),
+            FromServer::Frame(body) => self.server_frame(&body),
             FromServer::Gone => {
                 account.server = None;
                 account.cut_logout();
@@ -367,6 +371,7 @@ impl Agent {
                 account.server = Some(link.carry(key, self.to.clone()));
                 account.absence = None;
                 self.handle(Input::ServerUp);
+                self.map_port();
                 self.notify(Notice::Online);
             }
             Resumption::Failed(why) => account.absence = Some(why),
@@ -391,7 +396,8 @@ impl Agent {
     pub(super) async fn leave(mut self) {
         self.uninstall();
         // Whoever has not heard by then finds out by itself.
-        let _ = tokio::time::timeout(FAREWELL, self.network.idle()).await;
+        let goodbyes = async { tokio::join!(self.network.idle(), self.reach.port_mapper.closed()) };
+        let _ = tokio::time::timeout(FAREWELL, goodbyes).await;
         self.network.close();
     }
 

@@ -178,6 +178,7 @@ impl Agent {
     pub(super) fn reload(&mut self) -> Result<(), Fault> {
         self.config = Config::load(&self.profile.config, &self.profile.name)?;
         self.auto_lock.begin(self.config.lock_after);
+        self.map_port();
         Ok(())
     }
 }

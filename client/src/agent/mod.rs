@@ -21,6 +21,7 @@ mod net;
 mod people;
 mod reachability;
 mod reconnect;
+mod remedies;
 mod rpc;
 mod session_file;
 mod settle;
@@ -51,6 +52,8 @@ enum ToAgent {
     PeerFrame { conn: Conn, frame: Vec<u8>, room: OwnedSemaphorePermit },
     /// A session has been continued at the server, or cannot be.
     Resumed { epoch: u64, outcome: account::Resumption },
+    /// More is known of the translator in front of this machine.
+    Surveyed(net::Measured),
     /// Something has come down the connection to the server with this number.
     Server { link: usize, what: net::FromServer },
 }

@@ -9,6 +9,7 @@ use std::{
 use hither_proto::{
     crypto::rng::Rng,
     node::{Change, Event, Input, Output},
+    wire::server::Candidate,
 };
 
 use super::{
@@ -127,7 +128,10 @@ impl Agent {
             Output::OpenDoor { attempt, knock } => {
                 let towards = account.server.as_ref().map(|server| server.remote);
                 match self.peers.open_door(attempt, knock, towards) {
-                    Ok((certificate, candidates)) => {
+                    Ok((certificate, mut candidates)) => {
+                        let kept =
+                            self.mapped_address().into_iter().chain(self.forwarded_address());
+                        candidates.extend(kept.map(Candidate));
                         self.handle(Input::DoorOpened { attempt, certificate, candidates });
                     }
                     // The attempt runs into its deadline.

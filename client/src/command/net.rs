@@ -17,8 +17,17 @@ struct Checked {
     mapping: String,
     port_step: Option<i32>,
     filtering: String,
+    lifetime: Option<Lifetime>,
+    port_mapping: String,
+    mapped: Option<String>,
     ipv6: Option<String>,
     udp: bool,
+}
+
+#[derive(Deserialize)]
+struct Lifetime {
+    at_least_s: u16,
+    below_s: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +35,7 @@ struct Found {
     name: Untrusted,
     path: Option<Path>,
     reason: Option<String>,
+    remedies: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +64,11 @@ fn check(context: &Context) -> Result<(), Fault> {
     screen.print(&format!("seen at    {}", checked.observed.as_deref().unwrap_or("nowhere")))?;
     let step = checked.port_step.map(|step| format!(", ports {step} apart")).unwrap_or_default();
     screen.print(&format!("mapping    {}{step}", checked.mapping))?;
-    screen.print(&format!("filtering  {}", checked.filtering))?;
+    screen.print(&format!("filtering  {}", text::filtering(&checked.filtering)))?;
+    let lifetime = checked.lifetime.map(|lifetime| (lifetime.at_least_s, lifetime.below_s));
+    screen.print(&format!("lifetime   {}", text::lifetime(lifetime)))?;
+    let mapped = text::port_mapping(&checked.port_mapping, checked.mapped.as_deref());
+    screen.print(&format!("port       {mapped}"))?;
     screen.print(&format!("ipv6       {}", checked.ipv6.as_deref().unwrap_or("none")))
 }
 
@@ -64,9 +78,15 @@ fn path(context: &Context, name: &str) -> Result<(), Fault> {
     if screen.json {
         return screen.object(&answer);
     }
-    let Found { name, path, reason } = context.typed(answer)?;
+    let Found { name, path, reason, remedies } = context.typed(answer)?;
     let Some(Path { remote, rtt_ms, since }) = path else {
-        return screen.print(&text::path_verdict(&name, reason.as_deref().unwrap_or_default()));
+        screen.print(&text::path_verdict(&name, reason.as_deref().unwrap_or_default()))?;
+        if !remedies.is_empty() {
+            screen.print(&"What would help:")?;
+        }
+        let mut remedies = remedies.iter();
+        return remedies
+            .try_for_each(|remedy| screen.print(&format!("- {}", text::remedy(remedy, &name))));
     };
     screen.print(&format!("There is a direct path to {name}."))?;
     screen.print(&format!("remote  {remote}"))?;

@@ -140,6 +140,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "hither config set messages.read_receipts false",
                 "keep to yourself what you read",
             ),
+            example("hither config set network.port 41641", "for a router that forwards it"),
         ],
     ),
     ("agent run", &[example("hither agent run", "under a supervisor such as systemd")]),

@@ -373,7 +373,7 @@ fn mend(mistake: &Mistake) -> String {
 }
 
 fn settings() -> String {
-    Key::ALL.map(Key::as_str).join(" and ")
+    Key::ALL.map(Key::as_str).join(", ")
 }
 
 fn no_agent(why: &NoAgent) -> String {

@@ -11,6 +11,10 @@ pub(crate) fn net_verdict(verdict: &str, ipv6: bool) -> String {
             "Contacts can reach this machine directly: its router keeps one port for everybody.",
             false,
         ),
+        "mapped" => (
+            "Contacts can reach this machine directly: its router keeps a port open for it.",
+            false,
+        ),
         "predictable" => (
             "Most contacts can reach this machine: its router gives every connection another port, but in an \
              order that can be foreseen.",
@@ -40,6 +44,39 @@ pub(crate) fn net_verdict(verdict: &str, ipv6: bool) -> String {
     }
 }
 
+/// From whom packets are let in.
+pub(crate) fn filtering(kind: &str) -> &str {
+    match kind {
+        "port-independent" => "endpoint-independent or address-dependent",
+        other => other,
+    }
+}
+
+/// For how long a silent flow is remembered: at least for the first number of seconds, and not for the second.
+pub(crate) fn lifetime(measured: Option<(u16, Option<u16>)>) -> String {
+    match measured {
+        Some((at_least, Some(below))) => format!("{at_least} to {below} s of silence"),
+        Some((at_least, None)) => format!("{at_least} s of silence or more"),
+        None => "not measured yet".to_owned(),
+    }
+}
+
+/// What has come of asking the router for a port.
+pub(crate) fn port_mapping(how: &str, mapped: Option<&str>) -> String {
+    let how = match how {
+        "off" => return "not asked for".to_owned(),
+        "asked" => return "the router has not answered yet".to_owned(),
+        "none" => return "the router keeps none (no PCP, NAT-PMP or UPnP)".to_owned(),
+        "pcp" => "PCP",
+        "nat-pmp" => "NAT-PMP",
+        _ => "UPnP",
+    };
+    match mapped {
+        Some(mapped) => format!("{mapped} ({how})"),
+        None => format!("kept by {how}, but there is another translator in front of the router"),
+    }
+}
+
 /// Why there is no path to somebody, and what would help.
 pub(crate) fn path_verdict(name: &dyn std::fmt::Display, reason: &str) -> String {
     let why = match reason {
@@ -48,12 +85,11 @@ pub(crate) fn path_verdict(name: &dyn std::fmt::Display, reason: &str) -> String
         "no_server" => "the server, who would introduce you, does not answer",
         "policy" => "your policy for them is `never`",
         "both_symmetric" => {
-            "both of you are behind routers that give every connection another port (symmetric NAT); IPv6 \
-             on both sides, or another router on one, would help"
+            "both of you are behind routers that give every connection another port (symmetric NAT)"
         }
         "symmetric" => {
             "one of you is behind a router that gives every connection another port (symmetric NAT), and \
-             the other's lets in nobody else; IPv6 on both sides, or another router on one, would help"
+             the other's lets in nobody else"
         }
         "handshake_failed" => "whoever answered could not prove to be them",
         _ => {
@@ -64,19 +100,44 @@ pub(crate) fn path_verdict(name: &dyn std::fmt::Display, reason: &str) -> String
     format!("There is no path to {name}: {why}.")
 }
 
+/// Something that would lead to a path.
+pub(crate) fn remedy(remedy: &str, name: &dyn std::fmt::Display) -> String {
+    match remedy {
+        "allow_udp" => "a firewall that lets UDP out to every port, here and there".to_owned(),
+        "ask_provider" => {
+            "a public address from your provider: in front of your router stands another translator".to_owned()
+        }
+        "enable_port_mapping" => {
+            "a router here that keeps a port for you: switch on PCP, NAT-PMP or UPnP in its settings".to_owned()
+        }
+        "forward_port" => {
+            "or one that is told so by hand: have it forward a UDP port to this machine, say 41641, and then \
+             `hither config set network.port 41641` and `hither agent stop`"
+                .to_owned()
+        }
+        "ipv6_here" => "IPv6 here; both ends need it".to_owned(),
+        "ipv6_there" => format!("IPv6 where {name} is; both ends need it"),
+        "port_there" => format!("the same where {name} is: a router that keeps or forwards a port"),
+        other => other.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_verdict_is_one_sentence_or_two_and_names_what_helps() {
-        for verdict in ["public", "direct", "predictable", "symmetric", "no_server", "unknown"] {
+        for verdict in
+            ["public", "mapped", "direct", "predictable", "symmetric", "no_server", "unknown"]
+        {
             for ipv6 in [false, true] {
                 let sentence = net_verdict(verdict, ipv6);
                 assert!(sentence.ends_with('.') && !sentence.contains('\n'), "{sentence}");
             }
         }
         assert!(net_verdict("symmetric", false).contains("IPv6, or"));
-        assert!(path_verdict(&"bob", "both_symmetric").contains("would help"));
+        assert!(path_verdict(&"bob", "both_symmetric").contains("symmetric NAT"));
+        assert!(remedy("ipv6_there", &"bob").contains("bob"));
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     name::Name,
     ticket::AttemptId,
     time::Time,
+    wire::server::Nat,
 };
 
 /// What this session has asked of others, and others of it.
@@ -15,6 +16,9 @@ use crate::{
 pub(super) struct Introductions {
     asked_by_us: BTreeMap<AttemptId, Asked>,
     asked_of_us: BTreeMap<AttemptId, (Name, Time)>,
+    /// What we asked for and were granted, with what stands in front of the other end, until the client says what has
+    /// become of it.
+    granted: BTreeMap<AttemptId, (Nat, Time)>,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,18 @@ impl Introductions {
     pub(super) fn answered(&mut self, attempt: AttemptId, from: &Name) -> Option<Secret<32>> {
         let asked = self.asked_by_us.get(&attempt).is_some_and(|asked| asked.to == *from);
         asked.then(|| self.asked_by_us.remove(&attempt).map(|asked| asked.secret))?
+    }
+
+    /// Notes that an attempt which we asked for is granted, unless too many are.
+    pub(super) fn granted(&mut self, now: Time, attempt: AttemptId, nat: Nat) {
+        if self.granted.len() < INTRODUCTIONS_MAX {
+            self.granted.insert(attempt, (nat, now + INTRODUCTION_TIMEOUT));
+        }
+    }
+
+    /// What stands in front of the other end of an attempt that was granted, once.
+    pub(super) fn tried(&mut self, attempt: AttemptId) -> Option<Nat> {
+        self.granted.remove(&attempt).map(|(nat, _)| nat)
     }
 
     /// The ticket's secret, if `attempt` is one that we asked `whom` for and have not been answered.
@@ -86,6 +102,7 @@ impl Introductions {
     /// Drops what has expired, and says which of it we had asked for.
     pub(super) fn expire(&mut self, now: Time) -> Vec<AttemptId> {
         self.asked_of_us.retain(|_, (_, expires)| *expires > now);
+        self.granted.retain(|_, (_, expires)| *expires > now);
         let late = self.asked_by_us.iter().filter(|(_, asked)| asked.expires <= now);
         let late: Vec<_> = late.map(|(attempt, _)| *attempt).collect();
         self.asked_by_us.retain(|_, asked| asked.expires > now);
@@ -95,7 +112,8 @@ impl Introductions {
     /// When something expires next.
     pub(super) fn deadline(&self) -> Option<Time> {
         let ours = self.asked_by_us.values().map(|asked| asked.expires);
-        ours.chain(self.asked_of_us.values().map(|(_, expires)| *expires)).min()
+        let theirs = self.asked_of_us.values().map(|(_, expires)| *expires);
+        ours.chain(theirs).chain(self.granted.values().map(|(_, expires)| *expires)).min()
     }
 }
 
@@ -107,6 +125,24 @@ mod tests {
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_granted_is_counted_once_and_not_for_ever() {
+        let mut introductions = Introductions::default();
+        assert_eq!(introductions.tried(ATTEMPT), None);
+        introductions.granted(Time::ZERO, ATTEMPT, Nat::Cone);
+        assert_eq!(introductions.tried(ATTEMPT), Some(Nat::Cone));
+        assert_eq!(introductions.tried(ATTEMPT), None);
+        for number in 0..=INTRODUCTIONS_MAX {
+            let attempt = AttemptId([u8::try_from(number).unwrap(); 16]);
+            introductions.granted(Time::ZERO, attempt, Nat::Cone);
+        }
+        assert_eq!(introductions.granted.len(), INTRODUCTIONS_MAX);
+        let deadline = introductions.deadline().unwrap();
+        introductions.expire(deadline);
+        assert_eq!(introductions.tried(AttemptId([0; 16])), None);
+        assert_eq!(introductions.deadline(), None);
     }
 
     #[test]

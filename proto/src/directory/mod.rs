@@ -32,7 +32,7 @@ use crate::{
     name::Name,
     note::NoteKind,
     ticket::AttemptId,
-    wire::server::{Candidate, Door, SessionId},
+    wire::server::{Candidate, Door, Nat, SessionId},
 };
 
 /// What one person has said about another, as the server keeps it.
@@ -92,6 +92,8 @@ pub enum Signal {
         door: Door,
         /// The second handshake message.
         second: Vec<u8>,
+        /// What stands in front of the callee. The caller's client is not told.
+        nat: Nat,
     },
     /// A request to be introduced.
     Ask {

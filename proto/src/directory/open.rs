@@ -79,7 +79,10 @@ impl Session {
                 let device = SignPublic(device);
                 (Doing::RevokeDevice { request }, Task::RevokeDevice { name, device })
             }
-            Request::Reach { hidden_from } => return self.reach(hidden_from),
+            Request::Reach { hidden_from, nat } => {
+                return self.reach(hidden_from, nat.unwrap_or_default());
+            }
+            Request::Outcome { attempt, connected } => return self.tried(attempt, connected),
             Request::Lookup { request, name } => (Doing::Lookup { request }, Task::Lookup { name }),
             Request::NoteTaken { note } => (Doing::TakeNote, Task::TakeNote { name, note }),
             Request::PutVault { request, vault } if is_vault(&vault) => {
@@ -273,7 +276,7 @@ impl Session {
 
     fn answer(&mut self, attempt: AttemptId, mut door: Door, second: Vec<u8>) {
         let State::Open(open) = &mut self.state else { return };
-        let callee = open.entry.clone();
+        let (callee, nat) = (open.entry.clone(), open.nat());
         let caller = open.introductions.answer(attempt);
         // An answer to nothing is one that came too late, but not a reason to say anything.
         let to = caller.as_ref().unwrap_or(&callee.name);
@@ -281,7 +284,7 @@ impl Session {
             return self.misbehaved();
         }
         if let Some(caller) = caller {
-            self.route(caller, Signal::Answer { attempt, callee, door, second });
+            self.route(caller, Signal::Answer { attempt, callee, door, second, nat });
         }
     }
 
@@ -299,8 +302,9 @@ impl Session {
     pub(super) fn signal(&mut self, now: Time, signal: Signal) {
         let State::Open(open) = &mut self.state else { return };
         match signal {
-            Signal::Answer { attempt, callee, door, second } => {
+            Signal::Answer { attempt, callee, door, second, nat } => {
                 if let Some(secret) = open.introductions.answered(attempt, &callee.name) {
+                    open.introductions.granted(now, attempt, nat);
                     self.send(&Reply::Introduced { attempt, callee, secret, door, second });
                 }
             }

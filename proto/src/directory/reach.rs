@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     Signal,
+    open::Open,
     session::{Session, State},
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     name::Name,
     reach::Trail,
     ticket::AttemptId,
-    wire::server::{Candidate, Observer, Reply},
+    wire::server::{Candidate, Nat, Observer, Reply},
 };
 
 /// What a client lets others be told.
@@ -19,28 +20,39 @@ use crate::{
 pub(super) struct Reach {
     hidden_from: BTreeSet<Name>,
     observer: Option<Observer>,
+    pub(super) nat: Nat,
 }
 
 impl Session {
-    /// The client says who is not to be told where it is.
-    pub(super) fn reach(&mut self, hidden_from: Vec<Name>) {
+    /// The client says who is not to be told where it is, and what stands in front of it.
+    pub(super) fn reach(&mut self, hidden_from: Vec<Name>, nat: Nat) {
         if hidden_from.len() > CONTACTS_MAX {
             return self.misbehaved();
         }
         let hidden_from = hidden_from.into_iter().collect();
         let State::Open(open) = &mut self.state else { return };
         match &mut open.reach {
-            Some(reach) => reach.hidden_from = hidden_from,
+            Some(reach) => (reach.hidden_from, reach.nat) = (hidden_from, nat),
             None => {
                 let port = self.settings.observer;
                 let observer = port.map(|port| Observer { port, token: self.rng.bytes() });
-                open.reach = Some(Reach { hidden_from, observer });
+                open.reach = Some(Reach { hidden_from, observer, nat });
                 if let Some(Observer { token, .. }) = observer {
                     self.observe(token);
                 }
             }
         }
         self.tell_observed();
+    }
+
+    /// The client says what has become of an introduction.
+    pub(super) fn tried(&mut self, attempt: AttemptId, connected: bool) {
+        let State::Open(open) = &mut self.state else { return };
+        // One that nobody knows is over, or was no introduction: nobody counts what has not been.
+        if let Some(callee) = open.introductions.tried(attempt) {
+            let caller = open.nat();
+            self.count(caller, callee, connected);
+        }
     }
 
     /// A datagram of the client's has come to the second port.
@@ -95,5 +107,12 @@ impl Session {
             let dependent = self.trail.mapping().is_dependent();
             self.route(caller, Signal::Meet { attempt, from, candidates, dependent });
         }
+    }
+}
+
+impl Open {
+    /// What stands in front of the client, as far as it has said.
+    pub(super) fn nat(&self) -> Nat {
+        self.reach.as_ref().map(|reach| reach.nat).unwrap_or_default()
     }
 }

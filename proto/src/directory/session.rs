@@ -22,7 +22,7 @@ use crate::{
     vault,
     wire::{
         self,
-        server::{Refusal, Reply, Request, SessionId, Sunset},
+        server::{Nat, Refusal, Reply, Request, SessionId, Sunset},
     },
 };
 
@@ -84,6 +84,15 @@ pub enum Output {
     Route(Name, Box<Signal>),
     /// The frame's body is for the client.
     Send(Vec<u8>),
+    /// An introduction has led to a path, or has not, between clients behind these.
+    Tried {
+        /// In front of the one who asked.
+        caller: Nat,
+        /// In front of the other.
+        callee: Nat,
+        /// Whether there is a path.
+        connected: bool,
+    },
     /// Signals to this name do not come here any more. Answered by [`Input::Unbound`].
     Unbind(Name),
 }
@@ -459,6 +468,10 @@ impl Session {
 
     pub(super) fn observe(&mut self, token: [u8; 16]) {
         self.outputs.push_back(Output::Observe(token));
+    }
+
+    pub(super) fn count(&mut self, caller: Nat, callee: Nat, connected: bool) {
+        self.outputs.push_back(Output::Tried { caller, callee, connected });
     }
 
     pub(super) fn perform(&mut self, task: Task) {

@@ -374,7 +374,10 @@ impl Arena {
                 self.asked = request;
             }
             Request::Introduce { to, .. } => panic!("{to} is no friend"),
-            Request::Decline { .. } | Request::NoteTaken { .. } | Request::Reach { .. } => {}
+            Request::Decline { .. }
+            | Request::NoteTaken { .. }
+            | Request::Outcome { .. }
+            | Request::Reach { .. } => {}
             other => panic!("{other:?} is not the agent's to say"),
         }
     }

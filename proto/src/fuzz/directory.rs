@@ -25,7 +25,7 @@ use crate::{
     time::Time,
     wire::{
         self,
-        server::{Candidate, Door, Reply, Request, SessionId, Withdrawal},
+        server::{Candidate, Door, Nat, Reply, Request, SessionId, Withdrawal},
     },
 };
 
@@ -134,7 +134,7 @@ impl Desk {
             assert!(!self.closed, "something happens after the end");
             match output {
                 Output::Bind { name, .. } => assert_eq!(name, me()),
-                Output::Observe(_) => {}
+                Output::Observe(_) | Output::Tried { .. } => {}
                 Output::Close => self.closed = true,
                 Output::Perform(next) => {
                     assert!(task.replace(next).is_none(), "two tasks at once");
@@ -332,7 +332,8 @@ impl Desk {
         match choice & 0x0f {
             0..=2 => {
                 let callee = entry(who.as_str());
-                Signal::Answer { attempt, callee, door, second: vec![2; 60] }
+                let (second, nat) = (vec![2; 60], Nat::Cone);
+                Signal::Answer { attempt, callee, door, second, nat }
             }
             3..=5 => {
                 let (caller, secret) = (entry(who.as_str()), secret(0x71));

@@ -272,6 +272,7 @@ impl Node {
                 if *caller {
                     let name = attempt.name.clone();
                     self.attempts.remove(&id);
+                    self.tell_outcome(id, true);
                     self.close_door(id, Some(link.conn));
                     let peer = Peer::new(now, name, id, link.remote, session);
                     self.establish(now, link.conn, peer);
@@ -320,6 +321,7 @@ impl Node {
             .collect();
         for (id, name) in late {
             let why = self.why_no_path(id);
+            self.note_failure(id, &name);
             let told = self.attempts.remove(&id).is_some_and(|attempt| attempt.warns.is_none());
             if told {
                 self.close_door(id, None);
@@ -338,6 +340,7 @@ impl Node {
                 continue;
             }
             let why = self.why_no_path(id);
+            self.note_their_end(id, &name);
             self.failures.insert(name.clone(), why);
             self.hold(name, Hold::NoPath(why));
         }

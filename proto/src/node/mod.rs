@@ -32,7 +32,7 @@ use crate::{
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
-    wire::server::Candidate,
+    wire::server::{Candidate, Nat},
 };
 use allowance::Allowances;
 use attempts::Attempt;
@@ -43,7 +43,7 @@ pub use guesses::Guess;
 use outbox::Outbox;
 use peers::Peer;
 use reach::Seen;
-pub use reach::{Hold, NoPath};
+pub use reach::{Hold, NoPath, TheirEnd};
 pub use restore::{Remembered, restore};
 use resumption::Resumption;
 
@@ -312,8 +312,12 @@ pub struct Node {
     missed: BTreeSet<Name>,
     /// Why the last attempt at reaching somebody came to nothing.
     failures: BTreeMap<Name, NoPath>,
+    /// What it has shown of the other end.
+    their_ends: BTreeMap<Name, TheirEnd>,
     /// Where the server sees this client.
     seen: Option<Seen>,
+    /// What stands in front of this machine.
+    nat: Nat,
     outputs: VecDeque<Output>,
 }
 
@@ -374,7 +378,9 @@ impl Node {
             resumptions: BTreeMap::new(),
             missed: BTreeSet::new(),
             failures: BTreeMap::new(),
+            their_ends: BTreeMap::new(),
             seen: None,
+            nat: Nat::default(),
             outputs: VecDeque::new(),
         }
     }

@@ -9,11 +9,11 @@ use super::{
 use crate::{
     limits::{RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
     name::Name,
-    reach::{Mapping, Policy, Probe},
+    reach::{Mapping, Policy, Probe, Scope},
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing},
-    wire::server::{Observer, Request},
+    wire::server::{Nat, Observer, Request},
 };
 
 /// Why messages go on waiting.
@@ -42,6 +42,15 @@ pub enum NoPath {
     Dependent,
 }
 
+/// What an attempt that came to nothing has shown of the other end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TheirEnd {
+    /// Whether its translator shows it to us elsewhere than to the server.
+    pub dependent: bool,
+    /// Whether it has offered an IPv6 address of the Internet.
+    pub ipv6: bool,
+}
+
 /// Where the server sees this client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
@@ -61,6 +70,41 @@ impl Node {
     /// Where the server sees this client, and how its translator works.
     pub fn seen(&self) -> Option<(SocketAddr, Mapping)> {
         self.seen.as_ref().map(|seen| (seen.at, seen.mapping()))
+    }
+
+    /// Where this client may ask the server how it is seen.
+    pub fn observer(&self) -> Option<Observer> {
+        self.seen.as_ref()?.observer
+    }
+
+    /// What stands in front of this machine, for the server's counts.
+    pub fn set_nat(&mut self, nat: Nat) {
+        if std::mem::replace(&mut self.nat, nat) != nat {
+            self.tell_reach();
+        }
+    }
+
+    /// Keeps what an attempt that has come to nothing has shown, and tells the server of it. Attempts that the server has
+    /// not granted to us it does not count.
+    pub(super) fn note_failure(&mut self, id: AttemptId, name: &Name) {
+        self.note_their_end(id, name);
+        self.tell_outcome(id, false);
+    }
+
+    /// Keeps what an attempt has shown of the other end, for whoever asks what would help.
+    pub(super) fn note_their_end(&mut self, id: AttemptId, name: &Name) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let global_v6 = |at: &SocketAddr| at.is_ipv6() && Scope::of(at.ip()) == Scope::Global;
+        let ipv6 = attempt.dialled.iter().any(global_v6);
+        let end = TheirEnd { dependent: attempt.dependent == Some(true), ipv6 };
+        self.their_ends.insert(name.clone(), end);
+    }
+
+    /// Tells the server, who counts it, what has become of an introduction.
+    pub(super) fn tell_outcome(&mut self, attempt: AttemptId, connected: bool) {
+        if self.server_up {
+            self.tell_server(&Request::Outcome { attempt, connected });
+        }
     }
 
     /// Why the last attempt at reaching somebody came to nothing.
@@ -93,6 +137,11 @@ impl Node {
         if self.outboxes.get(&name).is_some_and(|outbox| !outbox.is_empty()) {
             self.event(Event::Held(name, why));
         }
+    }
+
+    /// What that attempt has shown of the other end.
+    pub fn their_end(&self, name: &Name) -> Option<TheirEnd> {
+        self.their_ends.get(name).copied()
     }
 
     /// Seeks a path to somebody for whom nothing waits.
@@ -215,7 +264,8 @@ impl Node {
         });
         let hidden_from = hidden.map(|contact| contact.name.clone()).collect();
         if self.server_up {
-            self.tell_server(&Request::Reach { hidden_from });
+            let nat = Some(self.nat);
+            self.tell_server(&Request::Reach { hidden_from, nat });
         }
     }
 }

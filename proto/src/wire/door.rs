@@ -1,4 +1,4 @@
-//! Where and how one end of an introduction can be reached, as the server hands it on and finds it out.
+//! Where and how one end of an introduction can be reached, as the server hands it on.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,18 +19,6 @@ pub struct Door {
     /// Where to try. The server adds the address that it sees.
     #[n(2)]
     pub candidates: Vec<Candidate>,
-}
-
-/// Where a client may show itself a second time.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(array)]
-pub struct Observer {
-    /// The port, at the server's address.
-    #[n(0)]
-    pub port: u16,
-    /// By which the server knows the client there.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub token: [u8; 16],
 }
 
 /// One address of one end.

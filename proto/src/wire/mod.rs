@@ -6,6 +6,8 @@
 mod choice;
 mod device;
 mod door;
+mod fixed;
+mod observed;
 pub mod peer;
 pub mod server;
 mod sunset;

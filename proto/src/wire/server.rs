@@ -6,7 +6,9 @@ use minicbor::{Decode, Encode};
 pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
     device::Device,
-    door::{Candidate, Door, Observer},
+    door::{Candidate, Door},
+    fixed::{ENVELOPE_BYTES, PROOF_BYTES, SessionId},
+    observed::{Nat, Observer},
     sunset::Sunset,
 };
 
@@ -24,15 +26,6 @@ use crate::{
     note::NoteKind,
     ticket::AttemptId,
 };
-
-/// Which logged-in session of a device; a secret of that device and the server.
-pub type SessionId = [u8; 16];
-
-/// Bytes of a challenge or proof of the logout exchange.
-pub const PROOF_BYTES: usize = 32;
-
-/// Bytes of an envelope, which a password opens: version, commitment, nonce, key and tag.
-pub const ENVELOPE_BYTES: usize = 1 + 32 + 24 + 32 + 16;
 
 /// A frame from a client.
 #[derive(Debug, Decode, Encode)]
@@ -267,6 +260,19 @@ pub enum Request {
         /// Who is not told what the server sees.
         #[n(0)]
         hidden_from: Vec<Name>,
+        /// What stands in front of the client.
+        #[n(1)]
+        nat: Option<Nat>,
+    },
+    /// What has become of an introduction that was granted, for the server's counts. Not answered.
+    #[n(22)]
+    Outcome {
+        /// Which.
+        #[n(0)]
+        attempt: AttemptId,
+        /// Whether there is a path.
+        #[n(1)]
+        connected: bool,
     },
 }
 

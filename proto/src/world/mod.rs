@@ -23,7 +23,7 @@ use crate::{
     time::{Time, UnixTime},
     wire::{
         self,
-        server::{Reply, Request, SessionId, Withdrawal},
+        server::{Nat, Reply, Request, SessionId, Withdrawal},
     },
 };
 use deliveries::{Channel, Delivery, Queue};
@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) unheard: Vec<Reply>,
     /// Whose session each signal went to.
     pub(crate) routed: Vec<Name>,
+    /// What the server was told of introductions: behind what caller and callee are, and whether there is a path.
+    pub(crate) tried: Vec<(Nat, Nat, bool)>,
     /// Whether packets between peers arrive.
     pub(crate) direct: bool,
     /// How long things take at most; without it, everything arrives at once.
@@ -119,6 +121,7 @@ impl World {
             man_in_the_middle: false,
             unheard: Vec::new(),
             routed: Vec::new(),
+            tried: Vec::new(),
             direct: true,
             longest_delay: None,
             server_gone: false,

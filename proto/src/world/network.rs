@@ -51,6 +51,9 @@ impl World {
                     self.push(Channel::Down(link), Delivery::Closed);
                 }
                 directory::Output::Observe(_) => {}
+                directory::Output::Tried { caller, callee, connected } => {
+                    self.tried.push((caller, callee, connected));
+                }
                 directory::Output::Perform(task) => {
                     self.push(Channel::Storage(link), Delivery::Task(task));
                 }

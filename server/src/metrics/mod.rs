@@ -1,5 +1,6 @@
 //! What is counted for whoever watches the server, in Prometheus' text format. No name and no address is in it.
 
+mod paths;
 mod text;
 
 use std::{
@@ -10,8 +11,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hither_proto::directory::{Outcome, Signal, Task};
+use hither_proto::{
+    directory::{Outcome, Signal, Task},
+    wire::server::Nat,
+};
 
+use self::paths::Paths;
 pub(crate) use self::text::Snapshot;
 
 /// Every count. Each set of labels is closed, so that a stranger cannot make more of them.
@@ -27,6 +32,7 @@ pub(crate) struct Metrics {
     resumptions: Counts<Resumption, { Resumption::COUNT }>,
     registrations: Counts<Registration, { Registration::COUNT }>,
     introductions: Counts<Introduction, { Introduction::COUNT }>,
+    paths: Paths,
     notes: Counts<Note, { Note::COUNT }>,
     limits: Counts<Limit, { Limit::COUNT }>,
 }
@@ -179,6 +185,7 @@ impl Metrics {
             resumptions: Counts::new(),
             registrations: Counts::new(),
             introductions: Counts::new(),
+            paths: Paths::default(),
             notes: Counts::new(),
             limits: Counts::new(),
         }
@@ -198,6 +205,11 @@ impl Metrics {
     /// Public-key work waits or is done, for as long as this is kept.
     pub(crate) fn computing(&self) -> impl Drop + use<'_> {
         Held::of(&self.computing)
+    }
+
+    /// An introduction has led to a path, or has not.
+    pub(crate) fn tried(&self, caller: Nat, callee: Nat, connected: bool) {
+        self.paths.add(caller, callee, connected);
     }
 
     /// Somebody came up against a bound.

@@ -84,6 +84,12 @@ impl Metrics {
         text.outcomes(name, "Registrations.", Registration::TEXTS, &self.registrations.read())?;
         let name = "hither_introductions_total";
         text.outcomes(name, "Introductions.", Introduction::TEXTS, &self.introductions.read())?;
+        let name = "hither_paths_total";
+        text.head(name, "counter", "Introductions by what stands in front of both ends.")?;
+        for [caller, callee, outcome, count] in self.paths.read() {
+            let labels = [("caller", &*caller), ("callee", &callee), ("outcome", &outcome)];
+            text.line(name, &labels, count)?;
+        }
         let name = "hither_notes_total";
         text.outcomes(name, "Contact requests and answers.", Note::TEXTS, &self.notes.read())
     }
@@ -145,11 +151,14 @@ fn seconds(time: SystemTime) -> u64 {
 mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
+    use hither_proto::wire::server::Nat;
+
     use super::*;
 
     #[test]
     fn every_line_is_one_that_prometheus_reads_and_every_series_stands_once() {
         let metrics = Metrics::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        metrics.tried(Nat::Symmetric, Nat::PortRestricted, false);
         let storage = Durations::default();
         let snapshot = Snapshot {
             storage_queue: 3,
@@ -174,6 +183,7 @@ mod tests {
             "hither_database_bytes 4096",
             "process_start_time_seconds 1700000000",
             "hither_logins_total{outcome=\"failed\"} 0",
+            "hither_paths_total{caller=\"symmetric\",callee=\"port_restricted\",outcome=\"failed\"} 1",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in {text}");
         }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
+    igd::Igd,
     internet::{Conditions, Internet, Plug, Prefix},
     kind::{Kind, Mapping},
     namespace::{Namespace, run},
@@ -22,6 +23,8 @@ pub struct Home {
     router: Namespace,
     carrier: Option<Namespace>,
     uplink: Plug,
+    /// What keeps ports on the router, where something does.
+    igd: Option<Igd>,
     /// The delayed link to its own router, where there is one.
     _access: Option<[Plug; 2]>,
 }
@@ -51,7 +54,9 @@ impl Home {
             }
         };
         let (uplink, _access) = (plug, access);
-        let home = Self { kind, number, moved: 0, machine, router, carrier, uplink, _access };
+        let igd = None;
+        let mut home =
+            Self { kind, number, moved: 0, machine, router, carrier, uplink, igd, _access };
         home.carrier_addresses();
         home.machine_addresses();
         home.takes_address();
@@ -97,6 +102,36 @@ impl Home {
         self.outermost().within(|| run("conntrack", &["-F"], ""));
     }
 
+    /// The outermost router forgets a silent flow after so many seconds.
+    #[track_caller]
+    pub fn remembers_for(&self, seconds: u32) {
+        let outermost = self.outermost();
+        for which in ["udp_timeout", "udp_timeout_stream"] {
+            outermost.sets(&format!("netfilter/nf_conntrack_{which}"), &seconds.to_string());
+        }
+    }
+
+    /// The router is told by hand to send a port to the machine.
+    #[track_caller]
+    pub fn forwards(&self, port: u16) {
+        let (inside, ..) = inside(self.kind, self.number);
+        self.router.nft(&format!(
+            "table ip forwarded {{
+               chain pre {{
+                 type nat hook prerouting priority -110; policy accept;
+                 iifname wan udp dport {port} dnat to {inside};
+               }}
+             }}"
+        ));
+    }
+
+    /// How many ports the router keeps open.
+    #[must_use]
+    #[track_caller]
+    pub fn kept_ports(&self) -> usize {
+        Igd::kept(&self.router)
+    }
+
     /// What befalls packets between the home and the internet from now on.
     pub fn uplink_is_now(&self, conditions: Conditions) {
         self.uplink.is_now(conditions);
@@ -112,13 +147,16 @@ impl Home {
 
     /// Gives the outermost router its public address and, with it, its rules.
     #[track_caller]
-    fn takes_address(&self) {
+    fn takes_address(&mut self) {
         let outermost = self.outermost();
         if self.kind.has_ipv4() {
             outermost.ip(&format!("address add {}/32 dev wan", self.outer()));
         }
         let behaviour = self.kind.carrier().unwrap_or(self.kind.router());
         outermost.nft(&rules(behaviour, self.outer()));
+        // With the rules, whatever it kept is gone.
+        drop(self.igd.take());
+        self.igd = self.kind.keeps_ports().map(|protocol| Igd::start(&self.router, protocol));
     }
 
     /// Between the two routers, where there are two.

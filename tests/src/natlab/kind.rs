@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::igd;
+
 /// What stands between a machine and the internet. The terms are those of RFC 4787.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
@@ -32,6 +34,13 @@ pub enum Kind {
     DualStack,
     /// Port-restricted, and UDP passes to and from the server only.
     NoUdp,
+    /// Port-restricted, and the router keeps ports by PCP and NAT-PMP. Not among [`Kind::ALL`], as it takes a
+    /// daemon.
+    Pcp,
+    /// Port-restricted, and the router keeps ports by NAT-PMP alone. Not among [`Kind::ALL`], as the other two.
+    NatPmp,
+    /// Port-restricted, and the router keeps ports by UPnP. Not among [`Kind::ALL`], as it takes a daemon.
+    Upnp,
 }
 
 /// How a router chooses the outer port of a flow.
@@ -102,6 +111,9 @@ impl Kind {
             Self::Ipv6Only => "v6only",
             Self::DualStack => "dual",
             Self::NoUdp => "noudp",
+            Self::Pcp => "pcp",
+            Self::NatPmp => "natpmp",
+            Self::Upnp => "upnp",
         }
     }
 
@@ -138,9 +150,22 @@ impl Kind {
             | Self::CarrierFullCone
             | Self::CarrierPortRestricted
             | Self::CarrierSymmetric
-            | Self::NoUdp => (Mapping::Independent, AddressAndPort),
+            | Self::NoUdp
+            | Self::Pcp
+            | Self::NatPmp
+            | Self::Upnp => (Mapping::Independent, AddressAndPort),
         };
         Behaviour { mapping, filtering, server_only: matches!(self, Self::NoUdp) }
+    }
+
+    /// How the router at home is asked for ports, if it keeps any.
+    pub(super) const fn keeps_ports(self) -> Option<igd::Protocol> {
+        match self {
+            Self::Pcp => Some(igd::Protocol::Pcp),
+            Self::NatPmp => Some(igd::Protocol::NatPmp),
+            Self::Upnp => Some(igd::Protocol::Upnp),
+            _ => None,
+        }
     }
 
     /// What the carrier's router in front of it does, if there is one.

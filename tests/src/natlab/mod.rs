@@ -4,18 +4,19 @@
 //! delay and loss. It takes root, and exists on Linux only.
 
 mod home;
+mod igd;
 mod internet;
 mod kind;
 mod meeting;
 mod mishap;
 mod namespace;
+mod natpmp;
 mod rules;
 mod table;
 
 use std::{
     env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
@@ -66,10 +67,7 @@ impl NatLab {
     #[must_use]
     pub fn new(round_trip: Duration, loss: f64) -> Option<Self> {
         if let Some(reason) = missing() {
-            let required = env::var_os("HITHER_NATLAB").is_some_and(|value| value == "required");
-            assert!(!required, "the laboratory of networks is required, but {reason}");
-            println!("skipped: {reason}");
-            return None;
+            return skip(&reason);
         }
         // A round trip passes four uplinks.
         let conditions = Conditions { one_way: round_trip / 4, loss, ..Conditions::default() };
@@ -86,6 +84,18 @@ impl NatLab {
              route add ::/0 dev wan"
         ));
         Some(Self { internet, cloud, _uplink: uplink, conditions, homes: AtomicU8::new(0) })
+    }
+
+    /// The same with what routers need that keep ports.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with_port_mapping(round_trip: Duration) -> Option<Self> {
+        match has("miniupnpd") {
+            true => Self::new(round_trip, 0.0),
+            false => skip("there is no `miniupnpd` (Debian: miniupnpd-nftables)"),
+        }
     }
 
     /// A new home.
@@ -136,6 +146,19 @@ impl NatLab {
     }
 }
 
+/// Says why there is no laboratory.
+fn skip(reason: &str) -> Option<NatLab> {
+    let required = env::var_os("HITHER_NATLAB").is_some_and(|value| value == "required");
+    assert!(!required, "the laboratory of networks is required, but {reason}");
+    println!("skipped: {reason}");
+    None
+}
+
+fn has(command: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).any(|path| path.join(command).exists())
+}
+
 /// Why there is no way to make a laboratory here, if there is none.
 fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
@@ -144,11 +167,6 @@ fn missing() -> Option<String> {
     if fs::metadata("/dev/net/tun").is_err() {
         return Some("the kernel has no TUN devices".to_owned());
     }
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let has = |command: &str| {
-        env::split_paths(&paths)
-            .any(|path: std::path::PathBuf| Path::new(&path).join(command).exists())
-    };
     let absent = ["ip", "nft", "conntrack"].into_iter().find(|command| !has(command))?;
     Some(format!("there is no `{absent}` (Debian: iproute2, nftables, conntrack)"))
 }

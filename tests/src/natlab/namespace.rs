@@ -69,6 +69,12 @@ impl Namespace {
         self.within(|| run("ip", &["-batch", "-"], commands));
     }
 
+    /// Sets a parameter of its network.
+    #[track_caller]
+    pub(super) fn sets(&self, parameter: &str, value: &str) {
+        self.within(|| set(parameter, value));
+    }
+
     /// Loads rules into the packet filter.
     #[track_caller]
     pub(super) fn nft(&self, rules: &str) {

@@ -101,7 +101,9 @@ fn filter(Behaviour { mapping, filtering, server_only }: Behaviour) -> String {
         Filtering::Independent => (String::new(), String::new()),
         Filtering::AddressAndPort => (
             String::new(),
-            "iifname wan ct state established,related accept; iifname wan drop;".to_owned(),
+            "iifname wan ct state established,related accept; iifname wan ct status dnat accept; \
+             iifname wan drop;"
+                .to_owned(),
         ),
         Filtering::Address => (
             format!(

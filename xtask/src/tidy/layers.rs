@@ -9,6 +9,7 @@ const MODULES: &str = "proto/src/";
 const LAYERS: &[(&str, &[&str])] = &[
     ("base32", &[]),
     ("limits", &[]),
+    ("observation", &[]),
     ("reach", &[]),
     ("time", &[]),
     ("crypto", &[]),

@@ -41,8 +41,13 @@ pub(in crate::agent) fn own(server: Option<SocketAddr>) -> Vec<IpAddr> {
     own
 }
 
+/// The router on the way to everybody.
+pub(super) fn gateway() -> Option<Ipv4Addr> {
+    default_gateway(&fs::read_to_string("/proc/net/route").ok()?)
+}
+
 /// The address of this machine from which packets to `remote` leave, if there is a way at all.
-fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
+pub(super) fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -64,6 +69,20 @@ fn interface_towards(routes: &str, towards: Ipv4Addr) -> Option<&str> {
         (u32::from(towards) & mask == destination).then_some((narrow, name))
     });
     fitting.max_by_key(|(narrow, _)| *narrow).map(|(_, name)| name)
+}
+
+/// The router of the cheapest default route in a table as `/proc/net/route` has it, unless that leads into a tunnel.
+fn default_gateway(routes: &str) -> Option<Ipv4Addr> {
+    let defaults = routes.lines().skip(1).filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [name, "00000000", gateway, _, _, _, metric, "00000000", ..] = columns[..] else {
+            return None;
+        };
+        let gateway = u32::from_str_radix(gateway, 16).ok()?.swap_bytes();
+        Some((metric.parse::<u32>().ok()?, name, Ipv4Addr::from(gateway)))
+    });
+    let (_, name, gateway) = defaults.min_by_key(|(metric, ..)| *metric)?;
+    (!is_virtual(name) && !gateway.is_unspecified()).then_some(gateway)
 }
 
 /// The interface with the address `ip` in a table as `/proc/net/if_inet6` has it.
@@ -97,6 +116,16 @@ wg0\t000010AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
             assert_eq!(interface_towards(ROUTES, towards.into()), Some(interface));
         }
         assert_eq!(interface_towards("", [192, 0, 2, 1].into()), None);
+    }
+
+    #[test]
+    fn the_router_is_that_of_the_cheapest_default_route() {
+        let second = "eth1\t00000000\t0201A8C0\t0003\t0\t0\t50\t00000000\t0\t0\t0\n";
+        let tunnel = "wg0\t00000000\t0301A8C0\t0003\t0\t0\t10\t00000000\t0\t0\t0\n";
+        let line = ROUTES.replace("eth0\t00000000\t00000000", "eth0\t00000000\t0101A8C0");
+        assert_eq!(default_gateway(&format!("{line}{second}")), Some([192, 168, 1, 2].into()));
+        assert_eq!(default_gateway(&format!("{line}{second}{tunnel}")), None);
+        assert_eq!(default_gateway(""), None);
     }
 
     #[test]

@@ -4,7 +4,11 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    num::NonZeroU16,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -30,8 +34,14 @@ const PROBES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis
 /// How long a connection may be silent before it is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How often a silent connection is kept alive. Address translators forget after 30 seconds and more.
+/// How often a silent connection is kept alive as long as nothing is known of the address translator. Most forget
+/// after 30 seconds and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The same at the most often, for a translator that forgets at once, and at the most seldom: twice within
+/// [`IDLE_TIMEOUT`], nearly.
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(15);
 
 /// The round trip that a dial counts with. Three of it are waited for before anything is repeated.
 const UNANSWERED: Duration = Duration::from_millis(2_500);
@@ -59,24 +69,31 @@ pub(in crate::agent) struct Network {
     /// Endpoints on sockets through which somebody was found who could not be found through that one.
     others: Arc<Mutex<Vec<Endpoint>>>,
     cid_key: u64,
+    /// How often connections that are made from now on are kept alive, in milliseconds.
+    keep_alive: Arc<AtomicU64>,
 }
 
 impl Network {
-    /// Opens the socket. `cid_key` is random.
-    pub(in crate::agent) fn open(cid_key: u64) -> Result<Self, EndpointError> {
+    /// Opens the socket, at `port` if that is wanted and free. `cid_key` is random.
+    pub(in crate::agent) fn open(
+        cid_key: u64,
+        port: Option<NonZeroU16>,
+    ) -> Result<Self, EndpointError> {
         let door = Arc::new(Door::new(cid_key));
         let runtime = Arc::new(TokioRuntime);
-        let socket = socket()?;
+        let wanted = port.and_then(|port| socket_at(port.get()).ok());
+        let socket = wanted.map_or_else(socket, Ok)?;
         let plain = Arc::new(socket.try_clone()?);
         let socket = runtime.wrap_udp_socket(socket)?;
         let config = silent_config(cid_key);
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.
-        let listening = peer_server(ThrowAway::generate()?.accept()?);
+        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
-        Ok(Self { endpoint, door, plain, others: Arc::default(), cid_key })
+        let keep_alive = Arc::new(AtomicU64::new(milliseconds(KEEP_ALIVE)));
+        Ok(Self { endpoint, door, plain, others: Arc::default(), cid_key, keep_alive })
     }
 
     /// An endpoint on a fresh socket.
@@ -100,6 +117,23 @@ impl Network {
     /// Sends a datagram from the socket of everything else. Lost here or on the way is the same.
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
         let _ = self.plain.send_to(datagram, as_seen_by(&self.plain, to));
+    }
+
+    /// How often a silent connection is kept alive.
+    pub(in crate::agent) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive.load(Relaxed))
+    }
+
+    /// The translator in front of this machine remembers silent flows for so long, at least: connections that are made
+    /// from now on are kept alive twice in that time.
+    pub(in crate::agent) fn is_remembered_for(&self, lifetime: Duration) {
+        let keep_alive = (lifetime / 2).clamp(KEEP_ALIVE_MIN, KEEP_ALIVE_MAX);
+        self.keep_alive.store(milliseconds(keep_alive), Relaxed);
+    }
+
+    /// The port of the socket.
+    pub(in crate::agent) fn port(&self) -> u16 {
+        self.endpoint.local_addr().map_or(0, |address| address.port())
     }
 
     /// Shows this machine to `observer`, from the socket of everything else or from a fresh one. Datagrams get
@@ -160,15 +194,15 @@ fn as_seen_by(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
 }
 
 /// The configuration of the door of one attempt.
-pub(super) fn peer_server(tls: QuicServerConfig) -> ServerConfig {
+pub(super) fn peer_server(tls: QuicServerConfig, keep_alive: Duration) -> ServerConfig {
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(peer_transport()));
+    config.transport_config(Arc::new(peer_transport(keep_alive)));
     config
 }
 
 /// How a dial behaves until somebody answers it.
-pub(super) fn dial_transport() -> TransportConfig {
-    let mut transport = peer_transport();
+pub(super) fn dial_transport(keep_alive: Duration) -> TransportConfig {
+    let mut transport = peer_transport(keep_alive);
     // Until then it says little more than once: a dial that is lost is made again, and at an address that was given
     // for another's, whoever is there gets all of it.
     transport.initial_rtt(UNANSWERED);
@@ -176,8 +210,8 @@ pub(super) fn dial_transport() -> TransportConfig {
 }
 
 /// How connections between peers behave.
-fn peer_transport() -> TransportConfig {
-    let mut transport = quiet_transport();
+fn peer_transport(keep_alive: Duration) -> TransportConfig {
+    let mut transport = quiet_transport(keep_alive);
     transport.max_concurrent_uni_streams(VarInt::from_u32(1));
     transport.receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
     transport.stream_receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
@@ -186,8 +220,8 @@ fn peer_transport() -> TransportConfig {
 }
 
 /// How the connection to the server behaves.
-pub(super) fn server_transport() -> TransportConfig {
-    let mut transport = quiet_transport();
+pub(super) fn server_transport(keep_alive: Duration) -> TransportConfig {
+    let mut transport = quiet_transport(keep_alive);
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     transport
@@ -198,10 +232,14 @@ pub(super) fn random_id() -> ConnectionId {
     quinn_proto::RandomConnectionIdGenerator::new(20).generate_cid()
 }
 
-fn quiet_transport() -> TransportConfig {
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn quiet_transport(keep_alive: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok());
-    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    transport.keep_alive_interval(Some(keep_alive));
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
     transport.datagram_receive_buffer_size(None);
@@ -209,17 +247,21 @@ fn quiet_transport() -> TransportConfig {
 }
 
 /// One socket for both families, or for IPv4 where there is no IPv6.
-fn socket() -> io::Result<UdpSocket> {
+pub(super) fn socket() -> io::Result<UdpSocket> {
+    socket_at(0)
+}
+
+fn socket_at(port: u16) -> io::Result<UdpSocket> {
     let both = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).and_then(|socket| {
         socket.set_only_v6(false)?;
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
         Ok(socket)
     });
     let socket = match both {
         Ok(socket) => socket,
         Err(_) => {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
             socket
         }
     };

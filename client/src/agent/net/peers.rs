@@ -126,11 +126,12 @@ impl Peers {
     ) -> Result<([u8; 32], Vec<Candidate>), TlsError> {
         let certificate = ThrowAway::generate()?;
         let hash = certificate.hash;
-        let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
+        let answer =
+            Arc::new(endpoint::peer_server(certificate.accept()?, self.network.keep_alive()));
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
-        let port = self.network.endpoint.local_addr().map_or(0, |address| address.port());
+        let port = self.network.port();
         let own = addresses::own(towards).into_iter();
         Ok((hash, own.map(|ip| Candidate((ip, port).into())).collect()))
     }
@@ -141,7 +142,8 @@ impl Peers {
         let (endpoint, door, to) =
             (self.network.endpoint.clone(), self.network.door.clone(), self.to.clone());
         let from = Dialler { endpoint, door, to, attempt };
-        let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+        let keep_alive = self.network.keep_alive();
+        let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
         for (pause, address, config) in dials.each(&mut rng) {
             open.dials.spawn(from.clone().dial(pause, address, config));
         }
@@ -150,13 +152,13 @@ impl Peers {
     /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
     pub(in crate::agent) fn guess(&mut self, attempt: AttemptId, guess: node::Guess, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let network = self.network.clone();
+        let (network, keep_alive) = (self.network.clone(), self.network.keep_alive());
         match guess {
             node::Guess::Knock { at, knock } => {
                 open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
             }
             node::Guess::Dial(dial) => {
-                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
                 // Without it, the dials from the one socket have to do.
                 let Ok(endpoint) = network.fresh() else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
@@ -167,7 +169,7 @@ impl Peers {
             }
             node::Guess::Listen(dial) => {
                 let Some(at) = dial.addresses.first().copied() else { return };
-                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 open.dials.spawn(async move {
                     let mut dialling = JoinSet::new();
@@ -290,10 +292,15 @@ struct Dials {
 }
 
 impl Dials {
-    fn new(own: &ThrowAway, dial: node::Dial) -> Option<Self> {
+    fn new(own: &ThrowAway, dial: node::Dial, keep_alive: Duration) -> Option<Self> {
         let node::Dial { certificate, knock, addresses } = dial;
         let tls = Arc::new(own.dial(certificate).ok()?);
-        Some(Self { tls, transport: Arc::new(endpoint::dial_transport()), knock, addresses })
+        Some(Self {
+            tls,
+            transport: Arc::new(endpoint::dial_transport(keep_alive)),
+            knock,
+            addresses,
+        })
     }
 
     /// Every dial: after which pause, where, and how.

@@ -102,7 +102,7 @@ impl Link {
         let addresses = addresses.map_err(|_| unreachable())?;
         let mut config = tls::server(expected).map(|tls| ClientConfig::new(Arc::new(tls)));
         if let Ok(config) = &mut config {
-            config.transport_config(Arc::new(endpoint::server_transport()));
+            config.transport_config(Arc::new(endpoint::server_transport(network.keep_alive())));
             config.initial_dst_cid_provider(Arc::new(endpoint::random_id));
         }
         let config = config.map_err(|_| unreachable())?;

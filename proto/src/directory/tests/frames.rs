@@ -17,7 +17,7 @@ use crate::{
     ticket::AttemptId,
     wire::{
         self,
-        server::{Candidate, Door, Refusal, Reply, Request, Withdrawal},
+        server::{Candidate, Door, Nat, Refusal, Reply, Request, Withdrawal},
     },
     world::{World, name},
 };
@@ -66,7 +66,8 @@ fn every_request() -> Vec<Request> {
         Request::RevokeDevice { request: 1, device: [0; 32] },
         Request::Return { session: [0; 16], signature: [0; 64] },
         Request::DeleteAccount { request: 1 },
-        Request::Reach { hidden_from: vec![bob()] },
+        Request::Reach { hidden_from: vec![bob()], nat: Some(Nat::Cone) },
+        Request::Outcome { attempt: ATTEMPT, connected: true },
     ]
 }
 
@@ -111,6 +112,7 @@ fn may_come(expects: Expects, request: &Request) -> bool {
         | Request::Introduce { .. }
         | Request::Answer { .. }
         | Request::Decline { .. }
+        | Request::Outcome { .. }
         | Request::Reach { .. } => Expects::Requests,
     };
     expects == when

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use crate::{
     directory::{Input, Signal},
-    limits::PREDICTED_MAX,
-    wire::server::{Candidate, Reply, Request},
+    limits::{ATTEMPT_TIMEOUT, PREDICTED_MAX},
+    ticket::AttemptId,
+    wire::server::{Candidate, Nat, Reply, Request},
     world::World,
 };
 
@@ -71,9 +72,33 @@ fn a_regular_translator_is_foreseen() {
 fn whoever_has_said_nothing_is_told_nothing_and_not_met() {
     let mut world = World::of_friends(3, &["alice", "bob"]);
     let link = world.machine("bob").link.unwrap();
-    world.client_says("bob", &Request::Reach { hidden_from: vec!["alice".parse().unwrap()] });
+    world.client_says(
+        "bob",
+        &Request::Reach { hidden_from: vec!["alice".parse().unwrap()], nat: None },
+    );
     assert!(!world.is_closed(link));
     world.direct = false;
     world.send("alice", "bob", "hello");
     assert!(!world.heard("alice").iter().any(|reply| matches!(reply, Reply::Meet { .. })));
+}
+
+#[test]
+fn what_becomes_of_an_introduction_is_counted_once_by_what_stands_in_between() {
+    let mut world = World::of_friends(4, &["alice", "bob"]);
+    for (who, nat) in [("alice", Nat::Symmetric), ("bob", Nat::Cone)] {
+        world.node(who).set_nat(nat);
+        world.stir(who);
+        world.run();
+    }
+    world.send("alice", "bob", "hello");
+    assert_eq!(world.tried, [(Nat::Symmetric, Nat::Cone, true)]);
+    // Nobody counts what has not been.
+    world.client_says("bob", &Request::Outcome { attempt: AttemptId([1; 16]), connected: true });
+    assert_eq!(world.tried.len(), 1);
+
+    let mut world = World::of_friends(5, &["alice", "bob"]);
+    world.direct = false;
+    world.send("alice", "bob", "hello");
+    world.wait(ATTEMPT_TIMEOUT);
+    assert_eq!(world.tried, [(Nat::Unknown, Nat::Unknown, false)]);
 }
