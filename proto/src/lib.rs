@@ -20,6 +20,7 @@ pub mod node;
 pub mod noise;
 pub mod note;
 mod ratchet;
+pub mod recovery;
 pub mod session;
 #[cfg(test)]
 mod sim;

@@ -167,6 +167,11 @@ pub fn decoy_credential(secret: &Secret<32>, name: &[u8]) -> [u8; CREDENTIAL_BYT
     *derive(secret.expose(), name, Label::DecoyCredential, &[]).expose()
 }
 
+/// The same for a name whose recovery code nobody has made yet, or that nobody has.
+pub fn decoy_recovery_credential(secret: &Secret<32>, name: &[u8]) -> [u8; CREDENTIAL_BYTES] {
+    *derive(secret.expose(), name, Label::DecoyRecovery, &[]).expose()
+}
+
 /// Whether the bytes are a record that a login can be answered from.
 pub fn is_record(record: &[u8; RECORD_BYTES]) -> bool {
     RegistrationUpload::<Suite>::deserialize(record).is_ok()

@@ -57,6 +57,9 @@ fn requests() -> Vec<Request> {
         Request::RevokeDevice { request: 18, device },
         Request::Return { session, signature: [19; 64] },
         Request::DeleteAccount { request: 20 },
+        Request::Recover { name: name("alice"), ke1: [3; 96] },
+        Request::SetRecovery { request: 22, record: [2; 192], envelope: [16; 105] },
+        Request::RemoveRecovery { request: 23 },
     ]
 }
 
@@ -176,7 +179,7 @@ fn captured_frames_are_read_and_written_as_they_were() {
         *kinds.entry(kind).or_default() += 1;
     }
     let counts: Vec<_> = kinds.into_iter().collect();
-    assert_eq!(counts, [("content", 12), ("reply", 17), ("request", 21), ("shortest_reply", 3)]);
+    assert_eq!(counts, [("content", 12), ("reply", 17), ("request", 24), ("shortest_reply", 3)]);
 }
 
 /// What version 1 said before it had all of today's fields is understood by whoever has them.

@@ -263,6 +263,37 @@ pub enum Request {
         #[n(0)]
         request: u32,
     },
+    /// Recovery, first message: a login with the recovery code instead of the password, which only
+    /// [`Request::Prove`] can end, and after it only [`Request::ChangePassword`]. That spends the code.
+    #[n(21)]
+    Recover {
+        /// Who.
+        #[n(0)]
+        name: Name,
+        /// OPAQUE's KE1.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        ke1: [u8; KE1_BYTES],
+    },
+    /// After a proof of the password: a recovery code, in the place of any before it.
+    #[n(22)]
+    SetRecovery {
+        /// Comes back in the answer, which is the last frame.
+        #[n(0)]
+        request: u32,
+        /// OPAQUE's record.
+        #[cbor(n(1), with = "minicbor::bytes")]
+        record: [u8; RECORD_BYTES],
+        /// The key of the vault, sealed under the code.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        envelope: [u8; ENVELOPE_BYTES],
+    },
+    /// After a proof of the password: there is no recovery code any more.
+    #[n(23)]
+    RemoveRecovery {
+        /// Comes back in the answer, which is the last frame.
+        #[n(0)]
+        request: u32,
+    },
 }
 
 /// A frame from the server.

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("id", &["crypto", "time"]),
     ("message", &["id", "limits"]),
+    ("recovery", &["crypto", "id"]),
     ("name", &["base32"]),
     ("knock", &["crypto"]),
     ("noise", &["crypto"]),

@@ -6,6 +6,7 @@ mod frames;
 mod login;
 mod presence;
 mod races;
+mod recovery;
 
 use crate::{
     crypto::secret::Secret,
