@@ -19,6 +19,7 @@ mod logins;
 mod messages;
 mod net;
 mod people;
+mod recovery;
 mod rpc;
 mod session_file;
 mod settle;

@@ -38,6 +38,11 @@ pub(crate) enum Fault {
     OwnDevice,
     // The server was not heard any more when it may have changed the password.
     PasswordUncertain { host: String },
+    // The same with a recovery code in the place of the old password.
+    RecoveryUncertain { host: String },
+    // The server was not heard any more when it may have taken a new recovery code.
+    CodeUncertain { host: String },
+    RecoveryFailed,
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
 
     // What was typed.
@@ -52,6 +57,8 @@ pub(crate) enum Fault {
     OtherServer { name: String },
     BadEmoji,
     BadTimer,
+    CodeLength { letters: usize },
+    CodeMistyped,
     Usage(Usage),
 
     // Messages.
@@ -123,6 +130,7 @@ pub(crate) enum Usage {
     PathNotUtf8,
     PasswordFlag,
     NewPasswordFlag,
+    CodeFlag,
     PasswordFile { path: PathBuf, error: io::ErrorKind },
     PasswordNotUtf8,
     PasswordTooLong,
@@ -174,13 +182,17 @@ impl Fault {
             Fault::ServerUnreachable { .. }
             | Fault::ServerVersion { .. }
             | Fault::LogoutUntold { .. }
-            | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
+            | Fault::PasswordUncertain { .. }
+            | Fault::RecoveryUncertain { .. }
+            | Fault::CodeUncertain { .. } => Code::ServerUnreachable,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
             Fault::Unavailable { .. } | Fault::RateLimited { .. } => Code::RateLimited,
             Fault::AuthRequired | Fault::Locked { .. } | Fault::TakenOver | Fault::SessionEnded => {
                 Code::AuthRequired
             }
-            Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
+            Fault::AuthFailed | Fault::RecoveryFailed | Fault::ArchivePassword { .. } => {
+                Code::AuthFailed
+            }
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })
             | Fault::File {
@@ -198,6 +210,8 @@ impl Fault {
             | Fault::OtherServer { .. }
             | Fault::BadEmoji
             | Fault::BadTimer
+            | Fault::CodeLength { .. }
+            | Fault::CodeMistyped
             | Fault::Ambiguous { .. }
             | Fault::Config { .. }
             | Fault::Usage(_) => Code::Usage,
