@@ -29,6 +29,7 @@ mod operations;
 mod outbox;
 mod packaging;
 mod privacy;
+mod recovery;
 mod restart;
 mod server;
 mod strangers;

@@ -233,6 +233,13 @@ impl Storage {
                     Err(_) => Outcome::Malformed,
                 }
             }
+            task => self.perform_proven(task),
+        }
+    }
+
+    /// Tasks that are done for whoever has proven something, if that still holds.
+    fn perform_proven(&mut self, task: Task) -> Outcome {
+        match task {
             Task::ChangePassword { by, name, proven, .. } if !self.holds(&name, by, &proven) => {
                 Outcome::Resumable(None)
             }

@@ -8,7 +8,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{accounts, administration, row};
+use super::{accounts, row};
 
 /// What a recovery is answered from.
 pub(crate) struct Credentials {
@@ -105,7 +105,10 @@ mod tests {
         identity::Identity,
     };
 
-    use super::{super::schema::in_memory, *};
+    use super::{
+        super::{administration, schema::in_memory},
+        *,
+    };
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()

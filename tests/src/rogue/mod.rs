@@ -6,6 +6,7 @@ mod dialled;
 mod link;
 mod online;
 mod place;
+mod recovery;
 mod session;
 
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 
 use hither_proto::{
     crypto::{
-        opaque::{ClientRegistration, RECORD_BYTES, Stretching},
+        opaque::{ClientRegistration, RECORD_BYTES},
         rng::Rng,
         secret::Secret,
         sign::SignKey,
@@ -14,7 +14,7 @@ use hither_proto::{
 };
 use zeroize::Zeroizing;
 
-use super::server::{Link, LoggedIn, stretch};
+use super::server::{Link, LoggedIn, stretch, stretching};
 use crate::fault::Fault;
 
 /// What a proof has brought, and what was registered on the same connection.
@@ -57,7 +57,8 @@ impl Link {
         (by, known): (Authenticator, Zeroizing<String>),
         new: Zeroizing<String>,
     ) -> Result<Change, Fault> {
-        let proof = self.prove(by, rng, name, known, new).await?;
+        let new = (Authenticator::Password, new);
+        let proof = self.prove(rng, name, (by, known), new).await?;
         let Proof { mut rng, record, export_key, vault_key, opaque_key } = proof;
         let envelope = vault_key.envelope(&mut rng, &export_key, name);
         let envelope = envelope.map_err(|_| self.nonsense())?;
@@ -73,7 +74,8 @@ impl Link {
         password: Zeroizing<String>,
         code: Zeroizing<String>,
     ) -> Result<(), Fault> {
-        let proof = self.prove(Authenticator::Password, rng, name, password, code).await?;
+        let known = (Authenticator::Password, password);
+        let proof = self.prove(rng, name, known, (Authenticator::RecoveryCode, code)).await?;
         let Proof { mut rng, record, export_key, vault_key, .. } = proof;
         let envelope = vault_key.recovery_envelope(&mut rng, &export_key, name);
         let envelope = envelope.map_err(|_| self.nonsense())?;
@@ -105,11 +107,10 @@ impl Link {
     /// instead of it, which the server does not take before it is told to.
     async fn prove(
         &mut self,
-        by: Authenticator,
         rng: Rng,
         name: &Name,
-        known: Zeroizing<String>,
-        new: Zeroizing<String>,
+        (by, known): (Authenticator, Zeroizing<String>),
+        (kind, new): (Authenticator, Zeroizing<String>),
     ) -> Result<Proof, Fault> {
         let (mut rng, ke3, keys) = self.authenticate(by, rng, name, known).await?;
         let (registration, request) =
@@ -128,7 +129,7 @@ impl Link {
         };
         let vault_key = vault_key.map_err(|_| self.nonsense())?;
         let (rng, finished) = stretch(rng, name, new, move |rng, name, new| {
-            registration.finish(rng, name, new, &response, Stretching::STANDARD)
+            registration.finish(rng, name, new, &response, stretching(kind))
         })
         .await?;
         let (record, new_keys) = finished.map_err(|_| Fault::AuthFailed)?;

@@ -230,7 +230,7 @@ impl Link {
             return Err(self.nonsense());
         };
         let (rng, finished) = stretch(rng, name, password, move |rng, name, password| {
-            login.finish(rng, name, password, &context, &ke2, Stretching::STANDARD)
+            login.finish(rng, name, password, &context, &ke2, stretching(by))
         })
         .await?;
         let (ke3, keys) = finished.map_err(|_| Fault::AuthFailed)?;
@@ -442,6 +442,14 @@ async fn dial(
     let connected = tokio::time::timeout(PATIENCE, connecting).await;
     let connection = connected.map_err(|_| NoDial::Silent)?.map_err(no_dial)?;
     Ok((connection, opened))
+}
+
+/// What a guess at it is to cost.
+pub(super) const fn stretching(by: Authenticator) -> Stretching {
+    match by {
+        Authenticator::Password => Stretching::STANDARD,
+        Authenticator::RecoveryCode => Stretching::TRIVIAL,
+    }
 }
 
 /// Runs what takes a second of computing beside the network, and gives the randomness back.
