@@ -31,6 +31,18 @@ pub(crate) struct NewPasswordArgs {
     new_password_file: Option<PathBuf>,
 }
 
+/// The flags that answer with a recovery code.
+#[derive(Debug, Args)]
+pub(crate) struct CodeArgs {
+    /// Read the recovery code from this file
+    #[arg(long, value_name = "PATH")]
+    code_file: Option<PathBuf>,
+
+    /// Read the recovery code from standard input
+    #[arg(long, conflicts_with = "code_file")]
+    code_stdin: bool,
+}
+
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
 /// What an attacker who has stolen the server's files must at least be made to guess. With the cost
@@ -76,6 +88,19 @@ pub(crate) fn replacement(
     }
     prepare_to_ask(may_ask).map_err(|_| Usage::NewPasswordFlag)?;
     choose(["New password: ", "Again:        "], user)
+}
+
+/// The recovery code of somebody who has forgotten the password.
+pub(crate) fn code(args: &CodeArgs, may_ask: bool) -> Result<Zeroizing<String>, Fault> {
+    let CodeArgs { code_file, code_stdin } = args;
+    let (password_file, password_stdin) = (code_file.clone(), *code_stdin);
+    match from_flags(&PasswordArgs { password_file, password_stdin })? {
+        Some(code) => Ok(code),
+        None => {
+            prepare_to_ask(may_ask).map_err(|_| Usage::CodeFlag)?;
+            ask("Recovery code: ")
+        }
+    }
 }
 
 fn choose([first, second]: [&str; 2], user: &str) -> Result<Zeroizing<String>, Fault> {

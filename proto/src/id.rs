@@ -6,7 +6,8 @@ use minicbor::{Decode, Encode};
 
 use crate::{crypto::rng::Rng, time::UnixTime};
 
-const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// The letters of Crockford's base32: none of them looks like another.
+pub(crate) const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LETTERS: usize = 26;
 
 /// A message id, in the layout and spelling of a ULID: 48 bits of time, 80 of chance.
@@ -58,19 +59,24 @@ impl FromStr for MessageId {
 fn from_ulid(text: &str) -> Result<MessageId, NotAnId> {
     let mut value: u128 = 0;
     for byte in text.bytes() {
-        let byte = match byte.to_ascii_uppercase() {
-            b'I' | b'L' => b'1',
-            b'O' => b'0',
-            other => other,
-        };
-        let digit = CROCKFORD.iter().position(|letter| *letter == byte).ok_or(NotAnId)?;
+        let digit = crockford_digit(byte).ok_or(NotAnId)?;
         // 26 letters hold 130 bits: the first may not be above 7.
         if value >> 123 != 0 {
             return Err(NotAnId);
         }
-        value = value << 5 | digit as u128;
+        value = value << 5 | u128::from(digit);
     }
     Ok(MessageId(value.to_be_bytes()))
+}
+
+/// What a letter of Crockford's base32 stands for, in whichever way it is written.
+pub(crate) fn crockford_digit(letter: u8) -> Option<u8> {
+    let letter = match letter.to_ascii_uppercase() {
+        b'I' | b'L' => b'1',
+        b'O' => b'0',
+        other => other,
+    };
+    (0..).zip(CROCKFORD).find(|(_, known)| **known == letter).map(|(digit, _)| digit)
 }
 
 #[cfg(test)]

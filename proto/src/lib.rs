@@ -23,6 +23,7 @@ pub mod note;
 pub mod observation;
 mod ratchet;
 pub mod reach;
+pub mod recovery;
 pub mod session;
 #[cfg(test)]
 mod sim;

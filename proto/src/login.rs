@@ -12,6 +12,15 @@ use crate::{
     wire::server::{PROOF_BYTES, SessionId},
 };
 
+/// What somebody proves to know in order to be let at an account.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Authenticator {
+    /// The password.
+    Password,
+    /// The recovery code, which is good for one thing: another password.
+    RecoveryCode,
+}
+
 /// A connection between a client and a server, as each end sees it. A man in the middle makes two of
 /// them, and so no login.
 #[derive(Clone, Debug)]
@@ -25,12 +34,21 @@ pub struct Channel {
 impl Channel {
     /// The OPAQUE context: login succeeds only if both ends have the same one.
     pub fn login_context(&self) -> Vec<u8> {
-        let pin = length_prefixed(self.pin.as_str().as_bytes());
-        [Label::Login.as_bytes(), &pin, &self.exporter].concat()
+        self.opaque_context(Label::Login)
     }
 
-    /// The key of the logged-in session. `opaque_key` is OPAQUE's session key after a password login,
-    /// and missing after a registration or a resumption.
+    /// The OPAQUE context of somebody who has a recovery code instead of the password.
+    pub fn recovery_context(&self) -> Vec<u8> {
+        self.opaque_context(Label::Recovery)
+    }
+
+    fn opaque_context(&self, label: Label) -> Vec<u8> {
+        let pin = length_prefixed(self.pin.as_str().as_bytes());
+        [label.as_bytes(), &pin, &self.exporter].concat()
+    }
+
+    /// The key of the logged-in session. `opaque_key` is OPAQUE's session key after a login with a password
+    /// or a recovery code, and missing after a registration or a resumption.
     pub fn session_key(&self, session: &SessionId, opaque_key: Option<&Secret<64>>) -> SessionKey {
         let ikm = opaque_key.map_or(&[][..], |key| key.expose());
         SessionKey(derive(&self.exporter, ikm, Label::ServerSession, session))

@@ -24,6 +24,19 @@ const HEADER_BYTES: usize = 1 + 8 + 32;
 const PAD_BYTES: usize = 4096;
 const ENVELOPE_HEADER_BYTES: usize = 1 + 32;
 
+/// What the key of an envelope and the commitment to it are derived under.
+#[derive(Clone, Copy)]
+struct EnvelopeLabels {
+    key: Label,
+    commitment: Label,
+}
+
+const PASSWORD_ENVELOPE: EnvelopeLabels =
+    EnvelopeLabels { key: Label::EnvelopeKey, commitment: Label::EnvelopeCommitment };
+
+const RECOVERY_ENVELOPE: EnvelopeLabels =
+    EnvelopeLabels { key: Label::RecoveryKey, commitment: Label::RecoveryCommitment };
+
 /// What a vault holds.
 #[derive(Debug, Decode, Encode)]
 #[cbor(array)]
@@ -127,13 +140,33 @@ impl VaultKey {
         name: &Name,
         envelope: Option<&[u8; ENVELOPE_BYTES]>,
     ) -> Result<Self, VaultError> {
-        let Some(envelope) = envelope else { return Ok(Self::from_export_key(export_key, name)) };
+        match envelope {
+            Some(envelope) => Self::opened(PASSWORD_ENVELOPE, export_key, name, envelope),
+            None => Ok(Self::from_export_key(export_key, name)),
+        }
+    }
+
+    /// What a proof of a recovery code gives back.
+    pub fn from_recovery(
+        export_key: &Secret<64>,
+        name: &Name,
+        envelope: &[u8; ENVELOPE_BYTES],
+    ) -> Result<Self, VaultError> {
+        Self::opened(RECOVERY_ENVELOPE, export_key, name, envelope)
+    }
+
+    fn opened(
+        labels: EnvelopeLabels,
+        export_key: &Secret<64>,
+        name: &Name,
+        envelope: &[u8; ENVELOPE_BYTES],
+    ) -> Result<Self, VaultError> {
         let (header, sealed) =
             envelope.split_at_checked(ENVELOPE_HEADER_BYTES).ok_or(VaultError::Forged)?;
         if header[0] != VERSION {
             return Err(VaultError::NewerVersion(header[0]));
         }
-        let (key, expected) = envelope_key(export_key, name);
+        let (key, expected) = envelope_key(labels, export_key, name);
         if header != expected {
             return Err(VaultError::Forged);
         }
@@ -142,14 +175,34 @@ impl VaultKey {
         opened.map(Self::from_secret).ok_or(VaultError::Forged)
     }
 
-    /// This key, sealed for whoever proves the same again.
+    /// This key, sealed for whoever proves the same password again.
     pub fn envelope(
         &self,
         rng: &mut Rng,
         export_key: &Secret<64>,
         name: &Name,
     ) -> Result<[u8; ENVELOPE_BYTES], VaultError> {
-        let (key, header) = envelope_key(export_key, name);
+        self.enveloped(PASSWORD_ENVELOPE, rng, export_key, name)
+    }
+
+    /// This key, sealed for whoever proves the same recovery code.
+    pub fn recovery_envelope(
+        &self,
+        rng: &mut Rng,
+        export_key: &Secret<64>,
+        name: &Name,
+    ) -> Result<[u8; ENVELOPE_BYTES], VaultError> {
+        self.enveloped(RECOVERY_ENVELOPE, rng, export_key, name)
+    }
+
+    fn enveloped(
+        &self,
+        labels: EnvelopeLabels,
+        rng: &mut Rng,
+        export_key: &Secret<64>,
+        name: &Name,
+    ) -> Result<[u8; ENVELOPE_BYTES], VaultError> {
+        let (key, header) = envelope_key(labels, export_key, name);
         let sealed = seal_at_rest(rng, &key, &associated(&header, name), self.key.expose());
         [&header[..], &sealed].concat().try_into().map_err(|_| VaultError::Forged)
     }
@@ -212,10 +265,14 @@ pub fn counter(vault: &[u8]) -> Option<u64> {
 }
 
 /// The key of an envelope and what stands in front of it: like a vault, it is committed to its key.
-fn envelope_key(export_key: &Secret<64>, name: &Name) -> (Secret<32>, [u8; ENVELOPE_HEADER_BYTES]) {
+fn envelope_key(
+    labels: EnvelopeLabels,
+    export_key: &Secret<64>,
+    name: &Name,
+) -> (Secret<32>, [u8; ENVELOPE_HEADER_BYTES]) {
     let info = length_prefixed(name.as_bytes());
-    let key: Secret<32> = derive(&[], export_key.expose(), Label::EnvelopeKey, &info);
-    let commitment: Secret<32> = derive(&[], key.expose(), Label::EnvelopeCommitment, &[]);
+    let key: Secret<32> = derive(&[], export_key.expose(), labels.key, &info);
+    let commitment: Secret<32> = derive(&[], key.expose(), labels.commitment, &[]);
     let mut header = [VERSION; ENVELOPE_HEADER_BYTES];
     header[1..].copy_from_slice(commitment.expose());
     (key, header)
@@ -286,6 +343,29 @@ mod tests {
         let mut newer = envelope;
         newer[0] = 2;
         assert_eq!(opens(&new, &alice, &newer), Err(VaultError::NewerVersion(2)));
+    }
+
+    #[test]
+    fn an_envelope_is_for_a_password_or_for_a_recovery_code() {
+        let mut rng = Rng::from_seed(Secret::new([1; 32]));
+        let (alice, bob): (Name, Name) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let (export_key, other) = (Secret::new([3; 64]), Secret::new([4; 64]));
+        let key = VaultKey::from_secret(Secret::new([5; 32]));
+        let password = key.envelope(&mut rng, &export_key, &alice).unwrap();
+        let recovery = key.recovery_envelope(&mut rng, &export_key, &alice).unwrap();
+        let opens = |export_key, name, envelope: &_| {
+            VaultKey::from_recovery(export_key, name, envelope).map(|key| *key.secret().expose())
+        };
+        assert_eq!(opens(&export_key, &alice, &recovery), Ok([5; 32]));
+        for (export_key, name, envelope) in [
+            (&export_key, &alice, &password),
+            (&export_key, &bob, &recovery),
+            (&other, &alice, &recovery),
+        ] {
+            assert_eq!(opens(export_key, name, envelope), Err(VaultError::Forged));
+        }
+        let swapped = VaultKey::from_proof(&export_key, &alice, Some(&recovery));
+        assert_eq!(swapped.err(), Some(VaultError::Forged));
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub(crate) struct UserDetails {
     pub(crate) notes: u64,
     /// When the sessions that they have were opened.
     pub(crate) sessions: Vec<String>,
+    /// When their recovery code was made, if they have one.
+    pub(crate) recovery_code: Option<String>,
 }
 
 /// A server in the hands of its administrator.

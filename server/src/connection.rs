@@ -190,12 +190,13 @@ impl Connection {
 
     async fn perform(&mut self, task: Task) -> Outcome {
         let (connection, step) = (self.id.0, Step::of(&task));
-        if let Task::StartLogin { name, .. } = &task {
+        if let Task::StartLogin { by, name, .. } = &task {
             let pseudonyms = &self.shared.pseudonyms;
             debug!(
                 connection,
                 user = %pseudonyms.user(name),
                 from = %pseudonyms.address(self.from),
+                ?by,
                 "would like to log in"
             );
         }

@@ -9,14 +9,16 @@ use std::{
 use hither_proto::{
     crypto::{
         opaque::{
-            CREDENTIAL_BYTES, KE1_BYTES, OpaqueFailed, REGISTRATION_REQUEST_BYTES, ServerLogin,
-            ServerSetup, answer_registration, decoy_credential,
+            CREDENTIAL_BYTES, KE1_BYTES, OpaqueFailed, RECORD_BYTES, REGISTRATION_REQUEST_BYTES,
+            ServerLogin, ServerSetup, answer_registration, decoy_credential,
+            decoy_recovery_credential,
         },
         rng::Rng,
         secret::Secret,
     },
     directory::{NewAccount, NewSession, Outcome, Task},
     identity::Entry,
+    login::Authenticator,
     name::Name,
 };
 use tokio::task::spawn_blocking;
@@ -28,7 +30,7 @@ use crate::{
     data::random,
     metrics::Metrics,
     origin::Origin,
-    storage::{Storage, Unavailable},
+    storage::{Credentials, RecoveryCredentials, Storage, Unavailable},
     turns::Turns,
 };
 
@@ -83,14 +85,14 @@ impl Tasks {
     /// Performs a task for a client at `address`.
     pub(crate) async fn perform(&self, task: Task, address: IpAddr) -> Outcome {
         match task {
-            Task::AnswerProof { name, credential, request } => {
-                self.answer_proof(name, credential, request, address).await
+            Task::AnswerProof { by, name, credential, request } => {
+                self.answer_proof(by, name, credential, request, address).await
             }
             Task::AnswerRegistration { credential, request } => {
                 self.answer_registration(credential, request, address).await
             }
-            Task::StartLogin { name, ke1, context } => {
-                self.start_login(name, ke1, context, address).await
+            Task::StartLogin { by, name, ke1, context } => {
+                self.start_login(by, name, ke1, context, address).await
             }
             Task::Lookup { name } => self.lookup(name).await,
             Task::CreateAccount { account, session } => self.create_account(account, session).await,
@@ -143,12 +145,15 @@ impl Tasks {
 
     async fn answer_proof(
         &self,
+        by: Authenticator,
         name: Name,
         credential: [u8; CREDENTIAL_BYTES],
         request: [u8; REGISTRATION_REQUEST_BYTES],
         address: IpAddr,
     ) -> Outcome {
-        let Ok(envelope) = self.storage.envelope(name).await else { return Outcome::Unavailable };
+        let Ok(envelope) = self.storage.envelope(by, name).await else {
+            return Outcome::Unavailable;
+        };
         let setup = Arc::clone(&self.opaque);
         self.compute(address, move || {
             let response = Box::new(answer_registration(&setup, &credential, &request)?);
@@ -161,6 +166,7 @@ impl Tasks {
     /// public-key work, for a name that nobody has as for any other.
     async fn start_login(
         &self,
+        by: Authenticator,
         name: Name,
         ke1: Box<[u8; KE1_BYTES]>,
         context: Vec<u8>,
@@ -169,27 +175,45 @@ impl Tasks {
         if let Err(too_many) = self.attempts.login_from(address) {
             return limited(too_many);
         }
-        let Ok(credentials) = self.storage.credentials(name.clone()).await else {
+        let Ok(Known { logins, credential, record }) = self.known(by, &name).await else {
             return Outcome::Unavailable;
         };
-        let logins = credentials.as_ref().map_or(0, |credentials| credentials.logins);
         if let Err(too_many) = self.attempts.login_to(name.clone(), logins) {
             return limited(too_many);
         }
         let Ok(seed) = random() else { return Outcome::Unavailable };
         let setup = Arc::clone(&self.opaque);
-        // Made for every name, like the decoy of an entry.
-        let decoy = decoy_credential(&self.decoy, name.as_bytes());
         self.compute(address, move || {
-            let mut rng = Rng::from_seed(seed);
-            let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
-            let record = credentials.as_ref().and_then(|known| known.record.as_ref());
-            let name = name.as_bytes();
+            let (mut rng, name, record) = (Rng::from_seed(seed), name.as_bytes(), record.as_ref());
             let (state, ke2) =
                 ServerLogin::start(&mut rng, &setup, name, &credential, record, &context, &ke1)?;
             Ok(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential })
         })
         .await
+    }
+
+    /// What a login of this kind is answered from, whether there is such an account or not.
+    async fn known(&self, by: Authenticator, name: &Name) -> Result<Known, Unavailable> {
+        // The decoy is made for every name, like that of an entry.
+        match by {
+            Authenticator::Password => {
+                let decoy = decoy_credential(&self.decoy, name.as_bytes());
+                let known = self.storage.credentials(name.clone()).await?;
+                let nobody = Known { logins: 0, credential: decoy, record: None };
+                Ok(known.map_or(nobody, |Credentials { credential, record, logins }| Known {
+                    logins,
+                    credential,
+                    record,
+                }))
+            }
+            Authenticator::RecoveryCode => {
+                let decoy = decoy_recovery_credential(&self.decoy, name.as_bytes());
+                let RecoveryCredentials { logins, code } =
+                    self.storage.recovery_credentials(name.clone()).await?;
+                let (credential, record) = code.unwrap_or((decoy, None));
+                Ok(Known { logins, credential, record })
+            }
+        }
     }
 
     async fn lookup(&self, name: Name) -> Outcome {
@@ -227,6 +251,13 @@ impl Tasks {
             }
         }
     }
+}
+
+/// What a login is answered from.
+struct Known {
+    logins: u64,
+    credential: [u8; CREDENTIAL_BYTES],
+    record: Option<[u8; RECORD_BYTES]>,
 }
 
 fn limited(TooMany(wait): TooMany) -> Outcome {

@@ -31,6 +31,7 @@ mod outbox;
 mod packaging;
 mod policy;
 mod privacy;
+mod recovery;
 mod restart;
 mod server;
 mod strangers;

@@ -10,7 +10,7 @@ use super::{
     agent::Handle,
     devices, logins, messages,
     people::{self, Doing},
-    reachability,
+    reachability, recovery,
     rpc::{Peer, Refused},
 };
 
@@ -94,6 +94,19 @@ async fn account(method: &str, params: Value, handle: &Handle) -> Result<Value, 
             let Passwd { password, new_password } = parse(params)?;
             Ok(logins::change_password(handle, password, new_password).await?)
         }
+        "account.recover" => {
+            let Recover { address, server, code, new_password } = parse(params)?;
+            let server = server.as_deref();
+            Ok(recovery::recover(handle, &address, server, &code, new_password).await?)
+        }
+        "account.recovery.set" => {
+            let SetRecovery { password, code } = parse(params)?;
+            Ok(recovery::set(handle, password, &code).await?)
+        }
+        "account.recovery.remove" => {
+            let Unlock { password } = parse(params)?;
+            Ok(recovery::remove(handle, password).await?)
+        }
         "account.resume" => Ok(logins::resume(handle).await?),
         "account.devices" => Ok(devices::list(handle).await?),
         "account.revoke" => {
@@ -158,6 +171,20 @@ struct Unlock {
 struct Passwd {
     password: Zeroizing<String>,
     new_password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct Recover {
+    address: String,
+    server: Option<String>,
+    code: Zeroizing<String>,
+    new_password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+struct SetRecovery {
+    password: Zeroizing<String>,
+    code: Zeroizing<String>,
 }
 
 #[derive(Deserialize)]

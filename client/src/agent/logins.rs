@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use hither_proto::{
     crypto::rng::Rng,
+    login::Authenticator,
     name::{Address, Host, Link as ServerLink, Name, ServerPin},
 };
 use serde_json::{Value, json};
@@ -47,6 +48,17 @@ pub(super) async fn login(
     password: Zeroizing<String>,
 ) -> Result<Value, Fault> {
     let address: Address = address.parse().map_err(|_| Fault::BadAddress)?;
+    let Dialled { rng, mut server, .. } = dial(handle, &address, link).await?;
+    let logged_in = server.login(rng, &address.name, password).await?;
+    install(handle, server, logged_in).await
+}
+
+/// A connection to the server of somebody who may log in here.
+pub(super) async fn dial<'a>(
+    handle: &Handle,
+    address: &'a Address,
+    link: Option<&str>,
+) -> Result<Dialled<'a>, Fault> {
     let link = link.map(str::parse::<ServerLink>).transpose().map_err(|_| Fault::BadLink)?;
     let dialling = prepare(handle, Some(address.clone())).await?;
     let pin = match link {
@@ -54,9 +66,8 @@ pub(super) async fn login(
         None => known(&dialling.known_servers, &address.server)?,
     };
     let Dialling { network, rng, .. } = dialling;
-    let mut server = Link::connect(&network, &address.server, pin).await?;
-    let logged_in = server.login(rng, &address.name, password).await?;
-    install(handle, server, logged_in).await
+    let server = Link::connect(&network, &address.server, pin).await?;
+    Ok(Dialled { network, rng, host: &address.server, server })
 }
 
 /// Locks the account.
@@ -106,20 +117,45 @@ pub(super) async fn change_password(
 ) -> Result<Value, Fault> {
     let Own { network, rng, saved } = prepare_own(handle).await?;
     let SavedSession { name, host, pin, .. } = &saved;
-    let mut server = Link::connect(&network, host, Some(pin.clone())).await?;
-    let change = server.prepare_change(rng, name, password, new.clone()).await?;
+    let server = Link::connect(&network, host, Some(pin.clone())).await?;
+    let known = (Authenticator::Password, password);
+    let uncertain = Fault::PasswordUncertain { host: host.host.clone() };
+    set_password(handle, Dialled { network, rng, host, server }, name, known, new, uncertain).await
+}
+
+/// A connection on which something is to be proven, and what it takes to make another.
+pub(super) struct Dialled<'a> {
+    pub(super) network: Network,
+    pub(super) rng: Rng,
+    pub(super) host: &'a Host,
+    pub(super) server: Link,
+}
+
+/// Gives the account another password, by what is known, and logs in with it. If the server is not heard when it
+/// may have done so, that is `uncertain` unless a login can tell.
+pub(super) async fn set_password(
+    handle: &Handle,
+    dialled: Dialled<'_>,
+    name: &Name,
+    known: (Authenticator, Zeroizing<String>),
+    new: Zeroizing<String>,
+    uncertain: Fault,
+) -> Result<Value, Fault> {
+    let Dialled { network, mut rng, host, mut server } = dialled;
+    let pin = server.pin().clone();
+    let again = Rng::from_seed(rng.secret());
+    let change = server.prepare_change(rng, name, known, new.clone()).await?;
     match server.change_password(name, change).await {
         Ok(logged_in) => install(handle, server, logged_in).await,
-        // The answer may be what was lost. Which of the two passwords holds, a login tells.
+        // The answer may be what was lost. Whether the new password holds, a login tells.
         Err(lost @ Fault::ServerUnreachable { .. }) => {
-            let uncertain = |_| Fault::PasswordUncertain { host: host.host.clone() };
-            let Own { rng, .. } = prepare_own(handle).await?;
-            let mut server =
-                Link::connect(&network, host, Some(pin.clone())).await.map_err(uncertain)?;
-            match server.login(rng, name, new).await {
+            let Ok(mut server) = Link::connect(&network, host, Some(pin)).await else {
+                return Err(uncertain);
+            };
+            match server.login(again, name, new).await {
                 Ok(logged_in) => install(handle, server, logged_in).await,
                 Err(Fault::AuthFailed) => Err(lost),
-                Err(fault) => Err(uncertain(fault)),
+                Err(_) => Err(uncertain),
             }
         }
         Err(fault) => Err(fault),
@@ -228,10 +264,10 @@ struct Dialling {
 }
 
 /// What a change of one's own account needs of the agent.
-struct Own {
-    network: Network,
-    rng: Rng,
-    saved: SavedSession,
+pub(super) struct Own {
+    pub(super) network: Network,
+    pub(super) rng: Rng,
+    pub(super) saved: SavedSession,
 }
 
 /// Checks that `address`, or anybody new, may log in here now.
@@ -255,7 +291,7 @@ async fn prepare(handle: &Handle, address: Option<Address>) -> Result<Dialling, 
 }
 
 /// What a change of the account takes: somebody who is logged in, and where.
-async fn prepare_own(handle: &Handle) -> Result<Own, Fault> {
+pub(super) async fn prepare_own(handle: &Handle) -> Result<Own, Fault> {
     handle
         .call(|agent| {
             let rng = Rng::from_seed(agent.rng.secret());

@@ -21,6 +21,7 @@ mod net;
 mod people;
 mod reachability;
 mod reconnect;
+mod recovery;
 mod remedies;
 mod rpc;
 mod session_file;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::{Recover, Recovery};
 use crate::duration;
 use crate::password::{NewPasswordArgs, PasswordArgs};
 
@@ -29,6 +30,14 @@ pub(crate) enum Command {
     ///
     /// This machine stays logged in; every other one has to log in again.
     Passwd(Passwd),
+    /// Make a recovery code, for the day you forget your password
+    #[command(subcommand)]
+    Recovery(Recovery),
+    /// Bring your account back with its recovery code, and set another password
+    ///
+    /// The same account, identity and contacts. The code is spent: make another with `recovery new`. Every
+    /// other machine has to log in again.
+    Recover(Recover),
     /// Delete your account
     #[command(subcommand)]
     Account(Account),

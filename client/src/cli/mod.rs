@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what is said when it makes no sense.
 
 mod commands;
+mod recovery;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,6 +14,7 @@ use clap::{
 use crate::fault::{Fault, Usage};
 use crate::text;
 pub(crate) use commands::*;
+pub(crate) use recovery::*;
 
 /// hither, a messenger whose messages come straight to you
 #[derive(Debug, Parser)]

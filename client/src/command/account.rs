@@ -145,7 +145,7 @@ pub(super) fn resume(context: &Context) -> Result<(), Fault> {
 }
 
 /// The name of whoever is logged in, for whom alone it makes sense to ask for a password.
-fn logged_in(agent: &mut Agent) -> Result<String, Fault> {
+pub(super) fn logged_in(agent: &mut Agent) -> Result<String, Fault> {
     let status = agent.call("status", &json!({}))?;
     match (status["account"].as_str(), status["locked"] == true) {
         (Some(account), false) => {
@@ -156,7 +156,7 @@ fn logged_in(agent: &mut Agent) -> Result<String, Fault> {
     }
 }
 
-fn welcome(
+pub(super) fn welcome(
     context: &Context,
     answer: Value,
     sentence: fn(&str, &str) -> String,
@@ -169,7 +169,7 @@ fn welcome(
 }
 
 /// Catches what is no link at all before anybody is asked for a password. The agent knows the rest.
-fn check_link(link: &str) -> Result<(), Fault> {
+pub(super) fn check_link(link: &str) -> Result<(), Fault> {
     let scheme = link.to_ascii_lowercase().contains("hither://");
     match scheme && link.contains('#') {
         true => Ok(()),

@@ -13,6 +13,7 @@ mod manual;
 mod mark;
 mod net;
 mod receive;
+mod recovery;
 mod rpc;
 mod send;
 mod status;
@@ -55,6 +56,8 @@ pub(crate) fn run(cli: Cli, screen: &Screen) -> Result<ExitCode, Fault> {
         Command::Lock => account::lock(&context)?,
         Command::Unlock(password) => account::unlock(&context, &password)?,
         Command::Passwd(args) => account::passwd(&context, &args)?,
+        Command::Recovery(asked) => recovery::run(&context, &asked)?,
+        Command::Recover(args) => recovery::recover(&context, &args)?,
         Command::Account(cli::Account::Delete(args)) => account::delete(&context, &args)?,
         Command::Resume => account::resume(&context)?,
         Command::Devices(devices) => devices::run(&context, &devices)?,

@@ -44,6 +44,11 @@ pub(crate) enum Fault {
     OwnDevice,
     // The server was not heard any more when it may have changed the password.
     PasswordUncertain { host: String },
+    // The same with a recovery code in the place of the old password.
+    RecoveryUncertain { host: String },
+    // The server was not heard any more when it may have taken a new recovery code.
+    CodeUncertain { host: String },
+    RecoveryFailed,
     WeakPassword { warning: Option<Warning>, suggestions: Vec<Suggestion> },
 
     // What was typed.
@@ -58,6 +63,8 @@ pub(crate) enum Fault {
     OtherServer { name: String },
     BadEmoji,
     BadTimer,
+    CodeLength { letters: usize },
+    CodeMistyped,
     Usage(Usage),
 
     // Messages.
@@ -129,6 +136,7 @@ pub(crate) enum Usage {
     PathNotUtf8,
     PasswordFlag,
     NewPasswordFlag,
+    CodeFlag,
     PasswordFile { path: PathBuf, error: io::ErrorKind },
     PasswordNotUtf8,
     PasswordTooLong,
@@ -184,7 +192,9 @@ impl Fault {
             Fault::ServerUnreachable { .. }
             | Fault::ServerVersion { .. }
             | Fault::LogoutUntold { .. }
-            | Fault::PasswordUncertain { .. } => Code::ServerUnreachable,
+            | Fault::PasswordUncertain { .. }
+            | Fault::RecoveryUncertain { .. }
+            | Fault::CodeUncertain { .. } => Code::ServerUnreachable,
             Fault::ClientTooOld { .. } => Code::ClientTooOld,
             Fault::ServerTooOld { .. } => Code::ServerTooOld,
             Fault::ServerIdentityMismatch { .. } => Code::ServerIdentityMismatch,
@@ -193,7 +203,9 @@ impl Fault {
                 Code::AuthRequired
             }
             Fault::Disabled => Code::AccountDisabled,
-            Fault::AuthFailed | Fault::ArchivePassword { .. } => Code::AuthFailed,
+            Fault::AuthFailed | Fault::RecoveryFailed | Fault::ArchivePassword { .. } => {
+                Code::AuthFailed
+            }
             Fault::WeakPassword { .. } => Code::WeakPassword,
             Fault::Usage(Usage::PasswordFile { error: io::ErrorKind::NotFound, .. })
             | Fault::File {
@@ -211,6 +223,8 @@ impl Fault {
             | Fault::OtherServer { .. }
             | Fault::BadEmoji
             | Fault::BadTimer
+            | Fault::CodeLength { .. }
+            | Fault::CodeMistyped
             | Fault::Ambiguous { .. }
             | Fault::Config { .. }
             | Fault::Usage(_) => Code::Usage,

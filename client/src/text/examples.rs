@@ -41,6 +41,15 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("devices list", &[example("hither devices list", "where this account is logged in")]),
     ("passwd", &[example("hither passwd", "change the password, here and at the server")]),
+    ("recovery new", &[example("hither recovery new", "write down what it prints")]),
+    ("recovery remove", &[example("hither recovery remove", "somebody may have seen the code")]),
+    (
+        "recover",
+        &[example(
+            "hither recover alice@chat.example.org",
+            "asks for the code, and for a new password twice",
+        )],
+    ),
     (
         "register",
         &[

@@ -57,6 +57,13 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::PasswordUncertain { host } => {
             format!("{host} has not said whether the password is changed")
         }
+        Fault::RecoveryUncertain { host } => {
+            format!("{host} has not said whether the new password is set")
+        }
+        Fault::CodeUncertain { host } => {
+            format!("{host} has not said whether the new recovery code holds")
+        }
+        Fault::RecoveryFailed => "wrong name or recovery code".into(),
         Fault::TakenOver => "this account has logged in on another machine".into(),
         Fault::Disabled => "whoever runs the server has disabled this account".into(),
         Fault::WeakPassword { warning: Some(warning), .. } => {
@@ -74,6 +81,10 @@ pub(crate) fn message(fault: &Fault) -> String {
         Fault::OtherServer { name } => format!("{name} is on another server"),
         Fault::BadEmoji => "that is not an emoji".into(),
         Fault::BadTimer => "that is no time after which messages could disappear".into(),
+        Fault::CodeLength { letters } => {
+            format!("a recovery code has 30 letters, and this has {letters}")
+        }
+        Fault::CodeMistyped => "a letter of the recovery code is mistyped".into(),
         Fault::NoMessage { id } => format!("there is no message {id}"),
         Fault::Ambiguous { id } => format!("you have messages {id} with several people"),
         Fault::NotYours { id } => format!("you did not write the message {id}"),
@@ -179,7 +190,7 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::Locked { .. } => "`hither unlock`".into(),
         Fault::NotLocked => "`hither status` shows who is logged in".into(),
-        Fault::AuthFailed => "nobody can tell you which of the two it is; try again".into(),
+        Fault::AuthFailed => "nobody can tell you which of the two it is; try again, or `hither recover USER@HOST` if you have a code".into(),
         Fault::SessionEnded => "`hither login USER@HOST`".into(),
         Fault::NoDevice { .. } => "`hither devices list` shows them".into(),
         Fault::OwnDevice => "`hither logout` ends its session".into(),
@@ -189,6 +200,17 @@ pub(crate) fn hint(fault: &Fault) -> String {
         }
         Fault::Disabled => {
             "ask them why; once it is enabled again, `hither login USER@HOST`. The history is still here"
+                .into()
+        }
+        Fault::RecoveryUncertain { .. } => {
+            "`hither login USER@HOST` with the new password; if that is refused, the code still holds"
+                .into()
+        }
+        Fault::CodeUncertain { .. } => {
+            "trust neither it nor the one before: `hither recovery new` makes another".into()
+        }
+        Fault::RecoveryFailed => {
+            "a code is void once it was used, or another was made; nobody can tell you which it is"
                 .into()
         }
         Fault::TakenOver => {
@@ -209,6 +231,9 @@ pub(crate) fn hint(fault: &Fault) -> String {
         Fault::OtherServer { .. } => "contacts are people on your own server".into(),
         Fault::BadEmoji => "an emoji like 👍, at most 64 bytes; --remove takes yours back".into(),
         Fault::BadTimer => "whole seconds, like 30s, 10m or 24h, or off".into(),
+        Fault::CodeLength { .. } | Fault::CodeMistyped => {
+            "compare it with what you wrote down; it was not sent to the server".into()
+        }
         Fault::NoMessage { .. } => {
             "`hither history NAME` shows the ids; what was deleted or has disappeared is gone"
                 .into()
@@ -312,6 +337,7 @@ fn misuse(usage: &Usage) -> String {
         Usage::NewPasswordFlag => {
             "a new password is needed, and nobody can be asked for it here".into()
         }
+        Usage::CodeFlag => "a recovery code is needed, and nobody can be asked for it here".into(),
         Usage::PasswordFile { path, error } => {
             format!("cannot read the password file {}: {}", path.display(), said(*error))
         }
@@ -339,6 +365,7 @@ fn correction(usage: &Usage) -> String {
         Usage::PasswordFlag | Usage::PasswordEmpty => {
             "use --password-file PATH or --password-stdin".into()
         }
+        Usage::CodeFlag => "use --code-file PATH or --code-stdin".into(),
         Usage::NewPasswordFlag => "use --new-password-file PATH".into(),
         Usage::PasswordFile { .. } => "name a file that holds nothing but the password".into(),
         Usage::PasswordNotUtf8 => "convert the file to UTF-8".into(),

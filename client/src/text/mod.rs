@@ -67,6 +67,24 @@ pub(crate) fn password_changed(account: &str, identity: &str) -> String {
     )
 }
 
+pub(crate) fn recovery_code_made(account: &str) -> String {
+    format!(
+        "the recovery code of {account}; write it down, it is not shown again\n\
+         whoever has it can set another password for the account; an older code is void"
+    )
+}
+
+pub(crate) fn recovery_code_removed(account: &str) -> String {
+    format!("{account} has no recovery code any more")
+}
+
+pub(crate) fn recovered(account: &str, identity: &str) -> String {
+    format!(
+        "{account} is back, with the new password; every other machine has to log in again, and the \
+         code is spent\nidentity  {identity}"
+    )
+}
+
 pub(crate) fn resumed(account: &str, identity: &str) -> String {
     format!("{account} is on this machine\nidentity  {identity}")
 }

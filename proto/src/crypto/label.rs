@@ -13,6 +13,8 @@ pub enum Label {
     Decoy,
     /// The OPAQUE credential identifier that stands in for that of an unknown name.
     DecoyCredential,
+    /// The same for recovery codes.
+    DecoyRecovery,
     /// A directory entry, signed by its identity.
     Entry,
     /// The commitment to the key of an envelope.
@@ -49,6 +51,14 @@ pub enum Label {
     PeerResumption,
     /// The next root key of a peer session, and a chain.
     RatchetStep,
+    /// The OPAQUE context of a recovery code.
+    Recovery,
+    /// The letters of a recovery code that tell a typing mistake.
+    RecoveryCheck,
+    /// The commitment to the key of an envelope for a recovery code.
+    RecoveryCommitment,
+    /// The key of such an envelope.
+    RecoveryKey,
     /// A device proving that it may resume its session.
     Resume,
     /// The root key of a peer session.
@@ -80,6 +90,7 @@ impl Label {
             Self::CalleeKnock => b"hither/1 callee knock",
             Self::Decoy => b"hither/1 decoy",
             Self::DecoyCredential => b"hither/1 decoy credential",
+            Self::DecoyRecovery => b"hither/1 decoy recovery",
             Self::Entry => b"hither/1 entry",
             Self::EnvelopeCommitment => b"hither/1 envelope commitment",
             Self::EnvelopeKey => b"hither/1 envelope key",
@@ -98,6 +109,10 @@ impl Label {
             Self::Peer => b"hither/1 peer",
             Self::PeerResumption => b"hither/1 peer resumption",
             Self::RatchetStep => b"hither/1 ratchet step",
+            Self::Recovery => b"hither/1 recovery",
+            Self::RecoveryCheck => b"hither/1 recovery check",
+            Self::RecoveryCommitment => b"hither/1 recovery commitment",
+            Self::RecoveryKey => b"hither/1 recovery key",
             Self::Resume => b"hither/1 resume",
             Self::Root => b"hither/1 root",
             Self::SafetyNumber => b"hither/1 safety number",

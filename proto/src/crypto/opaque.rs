@@ -48,10 +48,11 @@ pub struct Stretching {
 }
 
 impl Stretching {
-    /// What every client uses: Argon2id with 256 MiB and 3 passes, about a second of one core.
+    /// What every client uses for passwords: Argon2id with 256 MiB and 3 passes, about a second of one core.
     pub const STANDARD: Self = Self { memory_kib: 256 * 1024, passes: 3 };
 
-    /// Next to no work, for tests and load generators that hold no real password.
+    /// Next to no work: for what nobody can guess anyway, as a recovery code, and for tests and load generators
+    /// that hold no real password.
     pub const TRIVIAL: Self = Self { memory_kib: 8, passes: 1 };
 
     pub(super) fn argon2(self) -> Result<Argon2<'static>, OpaqueFailed> {
@@ -165,6 +166,11 @@ pub fn answer_registration(
 /// The credential identifier that stands in for that of a name nobody has: the same in every login.
 pub fn decoy_credential(secret: &Secret<32>, name: &[u8]) -> [u8; CREDENTIAL_BYTES] {
     *derive(secret.expose(), name, Label::DecoyCredential, &[]).expose()
+}
+
+/// The same for a name whose recovery code nobody has made yet, or that nobody has.
+pub fn decoy_recovery_credential(secret: &Secret<32>, name: &[u8]) -> [u8; CREDENTIAL_BYTES] {
+    *derive(secret.expose(), name, Label::DecoyRecovery, &[]).expose()
 }
 
 /// Whether the bytes are a record that a login can be answered from.

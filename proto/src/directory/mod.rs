@@ -22,7 +22,7 @@ mod tasks;
 mod tests;
 
 pub use session::{Input, Output, Session, Settings};
-pub use tasks::{Account, NewAccount, NewPassword, NewSession, Outcome, StoredNote, Task};
+pub use tasks::{Account, NewAccount, NewCode, NewPassword, NewSession, Outcome, StoredNote, Task};
 
 use std::net::SocketAddr;
 

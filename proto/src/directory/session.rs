@@ -3,18 +3,19 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use super::{
-    Account, NewAccount, NewSession, Outcome, Revision, Signal, StoredNote, Task, open::Open,
-    proof::Proof,
+    Account, NewAccount, NewSession, Outcome, Revision, Signal, StoredNote, Task,
+    open::Open,
+    proof::{Ke2, Proof},
 };
 use crate::{
     crypto::{
-        opaque::{CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, is_record},
+        opaque::{CREDENTIAL_BYTES, RECORD_BYTES, is_record},
         rng::Rng,
         sign::{SIGNATURE_BYTES, SignPublic},
     },
     identity::Entry,
     limits::{GREETING_FRAME_BYTES_MAX, GREETING_TIMEOUT, SERVER_FRAME_BYTES_MAX, VAULT_BYTES_MAX},
-    login::{Channel, SessionKey},
+    login::{Authenticator, Channel, SessionKey},
     name::Name,
     reach::Trail,
     ticket::AttemptId,
@@ -118,11 +119,13 @@ pub(super) enum State {
     /// The account being created.
     Creating { name: Name, session: SessionId },
     /// KE2, or KE3.
-    LoggingIn { name: Name, ke2: Option<Ke2>, context: Vec<u8>, deadline: Time },
-    /// What somebody goes on with who has proven a password, or what they want to be done with it.
+    LoggingIn { by: Authenticator, name: Name, ke2: Option<Ke2>, context: Vec<u8>, deadline: Time },
+    /// What somebody goes on with who has proven something, or what they want to be done with it.
     Proven { proof: Box<Proof>, answered: bool },
     /// The account being deleted.
     Deleting { name: Name, request: u32 },
+    /// A recovery code being stored, or removed.
+    SettingRecovery { request: u32 },
     /// The session being opened after a password login or a change of the password.
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
@@ -135,13 +138,6 @@ pub(super) enum State {
     Leaving { name: Name, session: SessionId, friends: Vec<Name>, farewell: Option<Box<Reply>> },
     /// Nothing; the connection is being closed.
     Gone,
-}
-
-/// A login that is answered with KE2.
-#[derive(Debug)]
-pub(super) struct Ke2 {
-    state: Box<ServerLogin>,
-    credential: [u8; CREDENTIAL_BYTES],
 }
 
 impl Session {
@@ -214,8 +210,8 @@ impl Session {
             State::Registering { name, credential, .. } => {
                 self.register(request, name, credential);
             }
-            State::LoggingIn { name, ke2: Some(ke2), context, deadline } => {
-                self.finish_login(&request, name, ke2, &context, deadline);
+            State::LoggingIn { by, name, ke2: Some(ke2), context, deadline } => {
+                self.finish_login(&request, by, name, ke2, &context, deadline);
             }
             State::Proven { proof, answered: true } => self.use_proof(&request, *proof),
             State::Open(open) => {
@@ -237,14 +233,10 @@ impl Session {
                 self.state = State::Registering { name, credential, deadline };
             }
             Request::Login { name, ke1 } => {
-                let context = self.channel.login_context();
-                let ke1 = Box::new(ke1);
-                self.perform(Task::StartLogin {
-                    name: name.clone(),
-                    ke1,
-                    context: context.clone(),
-                });
-                self.state = State::LoggingIn { name, ke2: None, context, deadline };
+                self.start_login(Authenticator::Password, name, ke1, deadline);
+            }
+            Request::Recover { name, ke1 } => {
+                self.start_login(Authenticator::RecoveryCode, name, ke1, deadline);
             }
             Request::Resume { session, signature } => self.resume(session, signature, false),
             Request::Return { session, signature } => self.resume(session, signature, true),
@@ -274,28 +266,6 @@ impl Session {
         self.state = State::Creating { name, session };
     }
 
-    fn finish_login(
-        &mut self,
-        request: &Request,
-        name: Name,
-        ke2: Ke2,
-        context: &[u8],
-        deadline: Time,
-    ) {
-        let (Request::FinishLogin { ke3, .. } | Request::Prove { ke3, .. }) = request else {
-            return self.misbehaved();
-        };
-        let Ok(opaque_key) = ke2.state.finish(name.as_bytes(), context, ke3) else {
-            return self.refuse_and_close(Refusal::AuthFailed, None);
-        };
-        let proof = Proof::new(name, ke2.credential, opaque_key, deadline, &mut self.rng);
-        match request {
-            Request::FinishLogin { device, .. } => self.log_in(proof, *device),
-            Request::Prove { request, .. } => self.answer_proof(proof, *request),
-            _ => self.misbehaved(),
-        }
-    }
-
     fn performed(&mut self, outcome: Outcome) {
         match (std::mem::replace(&mut self.state, State::Gone), outcome) {
             (State::Open(open), outcome) => {
@@ -314,12 +284,12 @@ impl Session {
                 self.bind(Open::new(name, session, key, *account), true);
             }
             (
-                State::LoggingIn { name, context, deadline, .. },
+                State::LoggingIn { by, name, context, deadline, .. },
                 Outcome::Login { state, ke2, credential },
             ) => {
                 self.send(&Reply::Login { ke2: *ke2 });
                 let ke2 = Some(Ke2 { state, credential });
-                self.state = State::LoggingIn { name, ke2, context, deadline };
+                self.state = State::LoggingIn { by, name, ke2, context, deadline };
             }
             (State::Proven { proof, .. }, Outcome::Proven { response, envelope }) => {
                 self.send(&Reply::Proven { response: *response, envelope });
@@ -327,6 +297,9 @@ impl Session {
             }
             (State::Deleting { name, request }, Outcome::Done) => {
                 self.route(name, Signal::Deleted);
+                self.depart(Some(&Reply::Done { request }));
+            }
+            (State::SettingRecovery { request }, Outcome::Done) => {
                 self.depart(Some(&Reply::Done { request }));
             }
             (State::Opening { name, session, key }, Outcome::Opened(account)) => {

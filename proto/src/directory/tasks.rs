@@ -10,6 +10,7 @@ use crate::{
     },
     directory::{Consents, Revision},
     identity::Entry,
+    login::Authenticator,
     name::Name,
     note::NoteKind,
     wire::server::{Device, ENVELOPE_BYTES, SessionId, Withdrawal},
@@ -18,9 +19,11 @@ use crate::{
 /// One thing to do. Each is answered by one [`Outcome`].
 #[derive(Debug)]
 pub enum Task {
-    /// OPAQUE's answer to somebody who has proven a password and asks for another: [`Outcome::Proven`] or
-    /// [`Outcome::Malformed`]. It counts against no limit, because the proof has.
+    /// OPAQUE's answer to somebody who has proven something and asks for something else to prove:
+    /// [`Outcome::Proven`] or [`Outcome::Malformed`]. It counts against no limit, because the proof has.
     AnswerProof {
+        /// What they have proven to know.
+        by: Authenticator,
         /// Whose account.
         name: Name,
         /// A fresh credential identifier, never that of an account.
@@ -38,7 +41,11 @@ pub enum Task {
     },
     /// Gives the account another password and opens a session, ending every other one of the account:
     /// [`Outcome::Opened`], or [`Outcome::Resumable`] with nobody if what was proven does not hold any more.
+    ///
+    /// A recovery code by which it was proven is spent in the same step. One that was not needed stays good.
     ChangePassword {
+        /// What was proven to be known.
+        by: Authenticator,
         /// Whose.
         name: Name,
         /// What was proven.
@@ -149,9 +156,21 @@ pub enum Task {
         /// The sealed note.
         note: Vec<u8>,
     },
+    /// Makes this the recovery code of the account, in the place of any other, or leaves it without one:
+    /// [`Outcome::Done`], or [`Outcome::Resumable`] with nobody if what was proven does not hold any more.
+    SetRecovery {
+        /// Whose.
+        name: Name,
+        /// What was proven: the password.
+        proven: [u8; CREDENTIAL_BYTES],
+        /// The code, if there is to be one.
+        code: Option<Box<NewCode>>,
+    },
     /// Counts an attempt against the limits and, within them, answers KE1: [`Outcome::Login`],
     /// [`Outcome::Limited`] or [`Outcome::Malformed`].
     StartLogin {
+        /// What they say that they know.
+        by: Authenticator,
         /// Who, perhaps.
         name: Name,
         /// KE1.
@@ -201,6 +220,17 @@ pub struct NewAccount {
 /// What is to be proven instead of what was.
 #[derive(Debug)]
 pub struct NewPassword {
+    /// OPAQUE's credential identifier, drawn for it.
+    pub credential: [u8; CREDENTIAL_BYTES],
+    /// OPAQUE's record.
+    pub record: [u8; RECORD_BYTES],
+    /// The key of the vault, sealed.
+    pub envelope: [u8; ENVELOPE_BYTES],
+}
+
+/// A recovery code as the server keeps it.
+#[derive(Debug)]
+pub struct NewCode {
     /// OPAQUE's credential identifier, drawn for it.
     pub credential: [u8; CREDENTIAL_BYTES],
     /// OPAQUE's record.
@@ -292,7 +322,7 @@ pub enum Outcome {
     Opened(Box<Account>),
     /// The session is there, but another one speaks for the account.
     Parked,
-    /// What somebody who has proven a password goes on with.
+    /// What somebody who has proven a password or a recovery code goes on with.
     Proven {
         /// OPAQUE's registration response.
         response: Box<[u8; REGISTRATION_RESPONSE_BYTES]>,

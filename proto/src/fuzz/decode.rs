@@ -10,6 +10,7 @@ use crate::{
     limits::{GREETING_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX},
     message::Message,
     name::{Address, Host, Link, Name, ServerPin},
+    recovery::RecoveryCode,
     wire::{
         self, DecodeError, LENGTH_BYTES,
         peer::Content,
@@ -108,6 +109,18 @@ pub(super) fn id(bytes: &[u8]) {
     } else {
         assert_eq!(format!("{:032X}", u128::from_be_bytes(id.0)), letters.replace('-', ""));
     }
+}
+
+/// A recovery code, as somebody types it.
+pub(super) fn recovery(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let Ok(code) = RecoveryCode::read(text) else { return };
+    let (shown, password) = (code.to_text(), code.to_password());
+    // Every letter counts.
+    let typed = text.replace(['-', ' ', '\t', '\n', '\r', '\x0c'], "").to_ascii_uppercase();
+    assert_eq!(typed.replace(['I', 'L'], "1").replace('O', "0"), *password);
+    assert_eq!(shown.replace('-', ""), *password);
+    assert_eq!(RecoveryCode::read(&shown).map(|code| code.to_password()), Ok(password));
 }
 
 /// What is read can be written and read again, and is the same then; it does not grow; and it ends where

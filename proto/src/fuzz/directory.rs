@@ -258,6 +258,7 @@ impl Desk {
             | Task::OpenSession { .. }
             | Task::ResumeSession { .. }
             | Task::ReturnSession { .. }
+            | Task::SetRecovery { .. }
                 if fails =>
             {
                 Outcome::Resumable(None)
@@ -275,6 +276,7 @@ impl Desk {
             Task::DeleteAccount { .. }
             | Task::EndSession { .. }
             | Task::PutVault { .. }
+            | Task::SetRecovery { .. }
             | Task::TakeNote { .. } => Outcome::Done,
             Task::SendNote { to, .. } => {
                 let number = (!fails).then_some(u64::from(choice));
@@ -371,7 +373,7 @@ fn answer(task: Task) -> Outcome {
             response
                 .map(|response| Outcome::Proven { response: Box::new(response), envelope: None })
         }
-        Task::StartLogin { name, ke1, context } => {
+        Task::StartLogin { name, ke1, context, .. } => {
             let (credential, setup) = ([0xc7; CREDENTIAL_BYTES], setup());
             let (mut rng, name) = (rng(51), name.as_bytes());
             ServerLogin::start(&mut rng, &setup, name, &credential, None, &context, &ke1).map(

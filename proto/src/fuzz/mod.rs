@@ -50,6 +50,7 @@ targets![
     decode::id,
     decode::message,
     decode::name,
+    decode::recovery,
     decode::reply,
     decode::request,
     directory::directory,

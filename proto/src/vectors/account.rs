@@ -8,6 +8,7 @@ use crate::{
         opaque::{
             CREDENTIAL_BYTES, ClientKeys, ClientLogin, ClientRegistration, RECORD_BYTES,
             ServerLogin, ServerSetup, Stretching, answer_registration, decoy_credential,
+            decoy_recovery_credential,
         },
         secret::Secret,
         sign::SignKey,
@@ -16,6 +17,7 @@ use crate::{
     login::Channel,
     note::{self, NoteKind},
     reach::Policy,
+    recovery::RecoveryCode,
     vault::{Contact, Standing, Vault, VaultKey},
     wire,
 };
@@ -196,6 +198,35 @@ fn vaults_are_what_they_were() {
     page.bytes("envelope_nonce", &rng(10).bytes::<24>());
     page.bytes("envelope", &envelope);
     page.matches("vault.txt", include_str!("../../vectors/vault.txt"));
+}
+
+#[test]
+fn recovery_codes_are_what_they_were() {
+    let mut page = Page::new("A recovery code, the OPAQUE context, and the vault's key for it.");
+    let (alice, _) = alice();
+    let code = RecoveryCode::generate(&mut rng(11));
+    assert_eq!(RecoveryCode::read(&code.to_text()).unwrap().to_password(), code.to_password());
+    page.text("name", alice.as_str());
+    page.bytes("code", &rng(11).bytes::<16>());
+    page.text("code_text", &code.to_text());
+    page.text("password", &code.to_password());
+    page.bytes("exporter", &channel().exporter);
+    page.text("server_pin", channel().pin.as_str());
+    page.bytes("context", &channel().recovery_context());
+    let export_key = Secret::new([0x2e; 64]);
+    let key = VaultKey::from_secret(Secret::new([0x7a; 32]));
+    let envelope = key.recovery_envelope(&mut rng(12), &export_key, &alice).unwrap();
+    let opened = VaultKey::from_recovery(&export_key, &alice, &envelope).unwrap();
+    assert!(opened.secret().matches(key.secret().expose()));
+    page.bytes("export_key", export_key.expose());
+    page.bytes("vault_key", key.secret().expose());
+    page.bytes("envelope_nonce", &rng(12).bytes::<24>());
+    page.bytes("envelope", &envelope);
+    page.bytes("decoy_secret", &[0xdc; 32]);
+    page.text("decoy_name", "nobody");
+    let decoy = decoy_recovery_credential(&Secret::new([0xdc; 32]), b"nobody");
+    page.bytes("decoy_credential_identifier", &decoy);
+    page.matches("recovery.txt", include_str!("../../vectors/recovery.txt"));
 }
 
 #[test]

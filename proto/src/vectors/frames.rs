@@ -11,7 +11,7 @@ use crate::{
         self,
         peer::Content,
         server::{
-            Candidate, Device, Door, Farewell, Observer, Refusal, Reply, Request, Sunset,
+            Candidate, Device, Door, Farewell, Nat, Observer, Refusal, Reply, Request, Sunset,
             Withdrawal,
         },
     },
@@ -65,7 +65,11 @@ fn requests() -> Vec<Request> {
         Request::RevokeDevice { request: 18, device },
         Request::Return { session, signature: [19; 64] },
         Request::DeleteAccount { request: 20 },
-        Request::Reach { hidden_from: vec![name("bob")] },
+        Request::Reach { hidden_from: vec![name("bob")], nat: Some(Nat::Cone) },
+        Request::Outcome { attempt: ATTEMPT, connected: true },
+        Request::Recover { name: name("alice"), ke1: [3; 96] },
+        Request::SetRecovery { request: 24, record: [2; 192], envelope: [16; 105] },
+        Request::RemoveRecovery { request: 25 },
     ]
 }
 
@@ -187,7 +191,7 @@ fn frames_are_what_they_were() {
 #[test]
 fn captured_frames_are_read_and_written_as_they_were() {
     let counts = read_and_write(STORED);
-    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 22), ("shortest_reply", 6)]);
+    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 26), ("shortest_reply", 6)]);
     for release in RELEASES {
         assert!(!read_and_write(release).is_empty());
     }

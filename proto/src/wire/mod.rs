@@ -9,6 +9,8 @@ mod door;
 mod fixed;
 mod observed;
 pub mod peer;
+mod reply;
+mod request;
 pub mod server;
 mod sunset;
 pub mod version;

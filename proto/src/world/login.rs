@@ -24,7 +24,7 @@ use crate::{
     },
     directory::{self, Session},
     identity::Identity,
-    login::{Channel as Binding, SessionKey},
+    login::{Authenticator, Channel as Binding, SessionKey},
     name::Name,
     node::{Input, Node, Start, restore},
     vault::{Vault, VaultKey},
@@ -34,23 +34,23 @@ use crate::{
     },
 };
 
-/// What a password login has brought.
-struct Welcomed {
-    link: u64,
-    session: SessionId,
-    session_key: SessionKey,
-    vault_key: VaultKey,
-    counter: u64,
-    vault: Vault,
-    device: SignKey,
+/// What a login has brought.
+pub(super) struct Welcomed {
+    pub(super) link: u64,
+    pub(super) session: SessionId,
+    pub(super) session_key: SessionKey,
+    pub(super) vault_key: VaultKey,
+    pub(super) counter: u64,
+    pub(super) vault: Vault,
+    pub(super) device: SignKey,
 }
 
 /// A login that the client has everything for.
-struct Proven {
-    link: u64,
-    binding: Binding,
-    ke3: [u8; KE3_BYTES],
-    keys: ClientKeys,
+pub(crate) struct Proven {
+    pub(crate) link: u64,
+    pub(super) binding: Binding,
+    pub(crate) ke3: [u8; KE3_BYTES],
+    pub(super) keys: ClientKeys,
 }
 
 /// What changes a password, on a connection where the present one is proven.
@@ -116,6 +116,11 @@ impl World {
     /// The person `name` logs in with the password on the machine `who`, which may be new.
     pub(crate) fn log_in(&mut self, who: &str, name: &Name) {
         let welcomed = self.authenticate(name, &password(name.as_str())).unwrap();
+        self.arrive(who, name, welcomed);
+    }
+
+    /// Whoever was welcomed goes on, on the machine `who`.
+    pub(super) fn arrive(&mut self, who: &str, name: &Name, welcomed: Welcomed) {
         let Welcomed { link, session, session_key, vault_key, counter, vault, device } = welcomed;
         let here = self.machines.get(who).map(|machine| machine.disk.remembered());
         let seed = vault.seed.duplicate();
@@ -202,7 +207,8 @@ impl World {
 
     /// Somebody logs in on a machine that does not matter, and the server has not heard the last of it.
     pub(crate) fn begin_to_log_in(&mut self, name: &Name) -> u64 {
-        let Proven { link, ke3, .. } = self.prove(name, &password(name.as_str())).unwrap();
+        let (by, password) = (Authenticator::Password, password(name.as_str()));
+        let Proven { link, ke3, .. } = self.prove(by, name, &password).unwrap();
         let device = SignKey::from_secret(&self.rng.secret()).public().0;
         self.send_on(link, &Request::FinishLogin { ke3, device });
         link
@@ -287,7 +293,8 @@ impl World {
     }
 
     fn authenticate(&mut self, name: &Name, password: &[u8]) -> Result<Welcomed, Refusal> {
-        let Proven { link, binding, ke3, keys } = self.prove(name, password)?;
+        let Proven { link, binding, ke3, keys } =
+            self.prove(Authenticator::Password, name, password)?;
         let device = SignKey::from_secret(&self.rng.secret());
         let (session, vault, envelope) =
             match self.ask(link, &Request::FinishLogin { ke3, device: device.public().0 }) {
@@ -302,14 +309,27 @@ impl World {
     }
 
     /// A login as far as the client's proof.
-    fn prove(&mut self, name: &Name, password: &[u8]) -> Result<Proven, Refusal> {
+    pub(crate) fn prove(
+        &mut self,
+        by: Authenticator,
+        name: &Name,
+        password: &[u8],
+    ) -> Result<Proven, Refusal> {
         let (link, binding) = self.dial_server(SocketAddr::from(([192, 0, 2, 251], 9)));
         let (client, ke1) = ClientLogin::start(&mut self.rng, password).unwrap();
-        let ke2 = match self.ask(link, &Request::Login { name: name.clone(), ke1 }) {
+        let name_of = name.clone();
+        let (login, context) = match by {
+            Authenticator::Password => {
+                (Request::Login { name: name_of, ke1 }, binding.login_context())
+            }
+            Authenticator::RecoveryCode => {
+                (Request::Recover { name: name_of, ke1 }, binding.recovery_context())
+            }
+        };
+        let ke2 = match self.ask(link, &login) {
             Reply::Login { ke2 } => ke2,
             other => return Err(refusal(&other)),
         };
-        let context = binding.login_context();
         let trivial = Stretching::TRIVIAL;
         let finished =
             client.finish(&mut self.rng, name.as_bytes(), password, &context, &ke2, trivial);
@@ -324,7 +344,7 @@ impl World {
         password: &[u8],
         new: &[u8],
     ) -> Result<Change, Refusal> {
-        let Proven { link, ke3, keys, .. } = self.prove(name, password)?;
+        let Proven { link, ke3, keys, .. } = self.prove(Authenticator::Password, name, password)?;
         let (client, request) = ClientRegistration::start(&mut self.rng, new).unwrap();
         let reply = self.ask(link, &Request::Prove { ke3, request });
         let Reply::Proven { response, envelope } = reply else { return Err(refusal(&reply)) };
@@ -332,7 +352,7 @@ impl World {
         Ok(self.another_password(link, name, new, &key, client, &response))
     }
 
-    fn another_password(
+    pub(super) fn another_password(
         &mut self,
         link: u64,
         name: &Name,
@@ -437,11 +457,11 @@ impl World {
     }
 }
 
-fn password(name: &str) -> Vec<u8> {
+pub(super) fn password(name: &str) -> Vec<u8> {
     format!("the password of {name}").into_bytes()
 }
 
-fn refusal(reply: &Reply) -> Refusal {
+pub(super) fn refusal(reply: &Reply) -> Refusal {
     match reply {
         Reply::Refused { why, .. } => *why,
         other => panic!("{other:?} is no refusal"),

@@ -7,6 +7,7 @@ mod driver;
 mod login;
 mod machine;
 mod network;
+mod recovery;
 mod storage;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -6,17 +6,19 @@ use crate::{
     crypto::{
         opaque::{
             CREDENTIAL_BYTES, RECORD_BYTES, ServerLogin, ServerSetup, answer_registration,
-            decoy_credential,
+            decoy_credential, decoy_recovery_credential,
         },
         rng::Rng,
         secret::Secret,
         sign::SignPublic,
     },
     directory::{
-        Account, Consent, Consents, NewAccount, NewSession, Outcome, Revision, StoredNote, Task,
+        Account, Consent, Consents, NewAccount, NewCode, NewSession, Outcome, Revision, StoredNote,
+        Task,
     },
     identity::Entry,
     limits::PENDING_NOTES_MAX,
+    login::Authenticator,
     name::Name,
     note::NoteKind,
     vault,
@@ -50,9 +52,60 @@ struct Stored {
     record: [u8; RECORD_BYTES],
     vault: Vec<u8>,
     envelope: Option<[u8; ENVELOPE_BYTES]>,
+    recovery: Option<Recovery>,
     entry: Entry,
     consents: BTreeMap<Name, Consent>,
     notes: BTreeMap<u64, (Name, NoteKind, Vec<u8>)>,
+}
+
+/// The recovery code that somebody made last.
+#[derive(Debug)]
+struct Recovery {
+    credential: [u8; CREDENTIAL_BYTES],
+    /// Missing once it is spent or removed.
+    record: Option<([u8; RECORD_BYTES], [u8; ENVELOPE_BYTES])>,
+}
+
+impl Stored {
+    /// What a login of this kind is answered from.
+    fn credential(&self, by: Authenticator) -> Option<[u8; CREDENTIAL_BYTES]> {
+        match by {
+            Authenticator::Password => Some(self.credential),
+            Authenticator::RecoveryCode => self.recovery.as_ref().map(|code| code.credential),
+        }
+    }
+
+    fn record(&self, by: Authenticator) -> Option<&[u8; RECORD_BYTES]> {
+        let code = self.recovery.as_ref().and_then(|code| code.record.as_ref());
+        match by {
+            Authenticator::Password => Some(&self.record),
+            Authenticator::RecoveryCode => code.map(|(record, _)| record),
+        }
+    }
+
+    fn envelope(&self, by: Authenticator) -> Option<[u8; ENVELOPE_BYTES]> {
+        let code = self.recovery.as_ref().and_then(|code| code.record.as_ref());
+        match by {
+            Authenticator::Password => self.envelope,
+            Authenticator::RecoveryCode => code.map(|(_, envelope)| *envelope),
+        }
+    }
+
+    fn set_recovery(&mut self, code: Option<NewCode>) {
+        match (code, &mut self.recovery) {
+            (Some(NewCode { credential, record, envelope }), recovery) => {
+                *recovery = Some(Recovery { credential, record: Some((record, envelope)) });
+            }
+            // What a stranger hears stays what it was.
+            (None, Some(recovery)) => recovery.record = None,
+            (None, None) => {}
+        }
+    }
+
+    /// Whether what was proven is still good.
+    fn holds(&self, by: Authenticator, proven: &[u8; CREDENTIAL_BYTES]) -> bool {
+        self.record(by).is_some() && self.credential(by).as_ref() == Some(proven)
+    }
 }
 
 impl Storage {
@@ -152,23 +205,27 @@ impl Storage {
                     Err(_) => Outcome::Malformed,
                 }
             }
-            Task::AnswerProof { name, credential, request } => {
+            Task::AnswerProof { by, name, credential, request } => {
                 match answer_registration(&self.setup, &credential, &request) {
                     Ok(response) => Outcome::Proven {
                         response: Box::new(response),
-                        envelope: self.accounts.get(&name).and_then(|known| known.envelope),
+                        envelope: self.accounts.get(&name).and_then(|known| known.envelope(by)),
                     },
                     Err(_) => Outcome::Malformed,
                 }
             }
             Task::StartLogin { .. } if self.limited => Outcome::Limited { retry_after_ms: 7_000 },
-            Task::StartLogin { name, ke1, context } => {
+            Task::StartLogin { by, name, ke1, context } => {
                 let Self { setup, rng, accounts, .. } = self;
                 let account = accounts.get(&name);
-                let decoy = decoy_credential(&self.decoy, name.as_bytes());
-                let credential = account.map_or(decoy, |account| account.credential);
-                let record = account.map(|account| &account.record);
                 let name = name.as_bytes();
+                let decoy = match by {
+                    Authenticator::Password => decoy_credential(&self.decoy, name),
+                    Authenticator::RecoveryCode => decoy_recovery_credential(&self.decoy, name),
+                };
+                let credential = account.and_then(|account| account.credential(by));
+                let credential = credential.unwrap_or(decoy);
+                let record = account.and_then(|account| account.record(by));
                 match ServerLogin::start(rng, setup, name, &credential, record, &context, &ke1) {
                     Ok((state, ke2)) => {
                         Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential }
@@ -176,12 +233,26 @@ impl Storage {
                     Err(_) => Outcome::Malformed,
                 }
             }
-            Task::ChangePassword { name, proven, .. }
-            | Task::DeleteAccount { name, proven }
+            task => self.perform_proven(task),
+        }
+    }
+
+    /// Tasks that are done for whoever has proven something, if that still holds.
+    fn perform_proven(&mut self, task: Task) -> Outcome {
+        match task {
+            Task::ChangePassword { by, name, proven, .. } if !self.holds(&name, by, &proven) => {
+                Outcome::Resumable(None)
+            }
+            Task::DeleteAccount { name, proven }
             | Task::OpenSession { name, proven, .. }
-                if self.accounts.get(&name).is_none_or(|known| known.credential != proven) =>
+            | Task::SetRecovery { name, proven, .. }
+                if !self.holds(&name, Authenticator::Password, &proven) =>
             {
                 Outcome::Resumable(None)
+            }
+            Task::SetRecovery { name, code, .. } => {
+                self.account(&name).set_recovery(code.map(|code| *code));
+                Outcome::Done
             }
             Task::DeleteAccount { name, .. } => {
                 self.accounts.remove(&name);
@@ -192,8 +263,11 @@ impl Storage {
                 self.tombstones.insert(name);
                 Outcome::Done
             }
-            Task::ChangePassword { name, password, session, .. } => {
+            Task::ChangePassword { by, name, password, session, .. } => {
                 let account = self.account(&name);
+                if by == Authenticator::RecoveryCode {
+                    account.set_recovery(None);
+                }
                 (account.credential, account.record) = (password.credential, password.record);
                 account.envelope = Some(password.envelope);
                 self.sessions.retain(|_, (owner, _)| *owner != name);
@@ -264,8 +338,9 @@ impl Storage {
             });
         }
         let (consents, notes) = (BTreeMap::new(), BTreeMap::new());
-        let envelope = None;
-        let stored = Stored { credential, record, vault, envelope, entry, consents, notes };
+        let (envelope, recovery) = (None, None);
+        let stored =
+            Stored { credential, record, vault, envelope, recovery, entry, consents, notes };
         self.accounts.insert(name.clone(), stored);
         self.sessions.insert(session.id, (name.clone(), session.device));
         self.opened(&name)
@@ -362,6 +437,10 @@ impl Storage {
     fn consents(&self, name: &Name, other: &Name) -> Consents {
         let (mine, theirs) = (self.consent(name, other), self.consent(other, name));
         Consents { mine, theirs, revision: Revision(self.revision) }
+    }
+
+    fn holds(&self, name: &Name, by: Authenticator, proven: &[u8; CREDENTIAL_BYTES]) -> bool {
+        self.accounts.get(name).is_some_and(|account| account.holds(by, proven))
     }
 
     fn account(&mut self, name: &Name) -> &mut Stored {

@@ -46,7 +46,7 @@ fn list(server: &Administered, output: Output) -> Result<(), Fault> {
 fn show(Named { data, name }: Named, output: Output) -> Result<(), Fault> {
     let answer = Administered::reach(&data.folder)?.asks(&Act::UserShow { name })?;
     let Answer::User(details) = answer else { return Err(Fault::answer(&answer)) };
-    let UserDetails { user, identity, accepted, notes, sessions } = &details;
+    let UserDetails { user, identity, accepted, notes, sessions, recovery_code } = &details;
     let lines = [
         line(user),
         format!("identity\t{}", identity.as_deref().unwrap_or("not readable")),
@@ -55,6 +55,7 @@ fn show(Named { data, name }: Named, output: Output) -> Result<(), Fault> {
             "sessions\t{}",
             if sessions.is_empty() { "none".into() } else { sessions.join(" ") }
         ),
+        format!("recovery code\t{}", recovery_code.as_deref().unwrap_or("none")),
     ];
     let object = serde_json::to_value(&details).unwrap_or(Value::Null);
     output.print_lines(&lines, object)

@@ -13,6 +13,7 @@ use std::{
 
 use hither_proto::{
     directory::{Outcome, Signal, Task},
+    login::Authenticator,
     wire::server::Nat,
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Metrics {
     retries: AtomicU64,
     handshake_outcomes: Counts<Handshake, { Handshake::COUNT }>,
     logins: Counts<Login, { Login::COUNT }>,
+    recoveries: Counts<Login, { Login::COUNT }>,
     resumptions: Counts<Resumption, { Resumption::COUNT }>,
     registrations: Counts<Registration, { Registration::COUNT }>,
     introductions: Counts<Introduction, { Introduction::COUNT }>,
@@ -182,12 +184,20 @@ impl Metrics {
             retries: AtomicU64::new(0),
             handshake_outcomes: Counts::new(),
             logins: Counts::new(),
+            recoveries: Counts::new(),
             resumptions: Counts::new(),
             registrations: Counts::new(),
             introductions: Counts::new(),
             paths: Paths::default(),
             notes: Counts::new(),
             limits: Counts::new(),
+        }
+    }
+
+    fn logins_by(&self, by: Authenticator) -> &Counts<Login, { Login::COUNT }> {
+        match by {
+            Authenticator::Password => &self.logins,
+            Authenticator::RecoveryCode => &self.recoveries,
         }
     }
 
@@ -264,7 +274,7 @@ pub(crate) struct Tally {
 /// What a connection has begun and not brought to an end. If it ends first, that is a failure.
 #[derive(Clone, Copy)]
 enum Pending {
-    Login,
+    Login(Authenticator),
     Resumption,
 }
 
@@ -273,7 +283,9 @@ enum Pending {
 pub(crate) enum Step {
     AnswerRegistration,
     CreateAccount,
-    StartLogin,
+    StartLogin(Authenticator),
+    AnswerProof(Authenticator),
+    ChangePassword(Authenticator),
     OpenSession,
     FindSession,
     ResumeSession,
@@ -287,7 +299,9 @@ impl Step {
         match task {
             Task::AnswerRegistration { .. } => Self::AnswerRegistration,
             Task::CreateAccount { .. } => Self::CreateAccount,
-            Task::StartLogin { .. } => Self::StartLogin,
+            Task::StartLogin { by, .. } => Self::StartLogin(*by),
+            Task::AnswerProof { by, .. } => Self::AnswerProof(*by),
+            Task::ChangePassword { by, .. } => Self::ChangePassword(*by),
             Task::OpenSession { .. } => Self::OpenSession,
             Task::FindSession { .. } => Self::FindSession,
             Task::ResumeSession { .. } => Self::ResumeSession,
@@ -308,13 +322,28 @@ impl Tally {
     pub(crate) fn performed(&mut self, step: Step, outcome: &Outcome) {
         let metrics = &self.metrics;
         match (step, outcome) {
-            (Step::StartLogin, Outcome::Login { .. }) => self.pending = Some(Pending::Login),
-            (Step::StartLogin, Outcome::Limited { .. }) => {
-                metrics.logins.add(Login::Limited);
+            (Step::StartLogin(by), Outcome::Login { .. }) => {
+                self.pending = Some(Pending::Login(by));
+            }
+            (Step::StartLogin(by), Outcome::Limited { .. }) => {
+                metrics.logins_by(by).add(Login::Limited);
                 metrics.limits.add(Limit::Logins);
             }
-            (Step::StartLogin, Outcome::Malformed) => metrics.logins.add(Login::Malformed),
-            (Step::StartLogin, _) => metrics.logins.add(Login::Unavailable),
+            (Step::StartLogin(by), Outcome::Malformed) => {
+                metrics.logins_by(by).add(Login::Malformed);
+            }
+            (Step::StartLogin(by), _) => metrics.logins_by(by).add(Login::Unavailable),
+            // A password that was proven is one, whatever is done with it; a code is there for one thing.
+            (Step::AnswerProof(Authenticator::Password), Outcome::Proven { .. }) => {
+                metrics.logins.add(Login::Completed);
+                self.pending = None;
+            }
+            (Step::ChangePassword(by), Outcome::Opened(_)) => {
+                if by == Authenticator::RecoveryCode {
+                    metrics.recoveries.add(Login::Completed);
+                }
+                self.opened();
+            }
             (Step::OpenSession, Outcome::Opened(_)) => {
                 metrics.logins.add(Login::Completed);
                 self.opened();
@@ -350,7 +379,14 @@ impl Tally {
                 let label = if number.is_some() { Note::Stored } else { Note::Dropped };
                 metrics.notes.add(label);
             }
-            (Step::ResumeSession | Step::SendNote | Step::Other, _) => {}
+            (
+                Step::AnswerProof(_)
+                | Step::ChangePassword(_)
+                | Step::ResumeSession
+                | Step::SendNote
+                | Step::Other,
+                _,
+            ) => {}
         }
     }
 
@@ -381,7 +417,7 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         match self.pending {
-            Some(Pending::Login) => self.metrics.logins.add(Login::Failed),
+            Some(Pending::Login(by)) => self.metrics.logins_by(by).add(Login::Failed),
             Some(Pending::Resumption) => self.metrics.resumptions.add(Resumption::Failed),
             None => {}
         }
@@ -440,21 +476,41 @@ mod tests {
     #[test]
     fn a_login_that_comes_to_no_end_has_failed() {
         let metrics = Arc::new(Metrics::new(SystemTime::UNIX_EPOCH));
-        for (answered, label) in [(true, Login::Failed), (false, Login::Limited)] {
-            let before = metrics.logins.read();
-            let mut tally = Tally::new(&metrics);
-            if answered {
-                tally.pending = Some(Pending::Login);
-            } else {
-                tally.performed(Step::StartLogin, &Outcome::Limited { retry_after_ms: 1 });
+        for by in [Authenticator::Password, Authenticator::RecoveryCode] {
+            for (answered, label) in [(true, Login::Failed), (false, Login::Limited)] {
+                let before = metrics.logins_by(by).read();
+                let mut tally = Tally::new(&metrics);
+                if answered {
+                    tally.pending = Some(Pending::Login(by));
+                } else {
+                    tally.performed(Step::StartLogin(by), &Outcome::Limited { retry_after_ms: 1 });
+                }
+                drop(tally);
+                let mut expected = before;
+                expected[usize::from(label)] += 1;
+                assert_eq!(metrics.logins_by(by).read(), expected, "{by:?} {label:?}");
             }
-            drop(tally);
-            let mut expected = before;
-            expected[usize::from(label)] += 1;
-            assert_eq!(metrics.logins.read(), expected, "{label:?}");
         }
-        assert_eq!(metrics.limits.read(), [0, 1, 0, 0]);
+        assert_eq!(metrics.limits.read(), [0, 2, 0, 0]);
         assert_eq!(metrics.connections.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_password_that_was_proven_is_a_login_and_a_code_is_none_yet() {
+        let metrics = Arc::new(Metrics::new(SystemTime::UNIX_EPOCH));
+        for by in [Authenticator::Password, Authenticator::RecoveryCode] {
+            let mut tally = Tally::new(&metrics);
+            tally.pending = Some(Pending::Login(by));
+            let proven = Outcome::Proven { response: Box::new([0; 64]), envelope: None };
+            tally.performed(Step::AnswerProof(by), &proven);
+        }
+        let count = |label| {
+            let mut counts = [0; Login::COUNT];
+            counts[usize::from(label)] = 1;
+            counts
+        };
+        assert_eq!(metrics.logins.read(), count(Login::Completed));
+        assert_eq!(metrics.recoveries.read(), count(Login::Failed));
     }
 
     #[test]

@@ -77,6 +77,9 @@ impl Metrics {
         text.outcomes(name, "TLS handshakes.", Handshake::TEXTS, &self.handshake_outcomes.read())?;
         let name = "hither_logins_total";
         text.outcomes(name, "Logins with a password.", Login::TEXTS, &self.logins.read())?;
+        let name = "hither_recoveries_total";
+        let counts = self.recoveries.read();
+        text.outcomes(name, "Passwords set with a recovery code.", Login::TEXTS, &counts)?;
         let name = "hither_resumptions_total";
         let counts = self.resumptions.read();
         text.outcomes(name, "Sessions continued without one.", Resumption::TEXTS, &counts)?;

@@ -9,7 +9,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::{Storage, Unavailable, accounts, revision, row};
+use super::{Storage, Unavailable, accounts, recovery, revision, row};
 use crate::{
     administration::{User, UserDetails},
     clock::{rfc3339, unix_seconds},
@@ -83,14 +83,17 @@ fn user(database: &Connection, name: &Name) -> Result<Option<UserDetails>> {
         .prepare_cached(
             "SELECT name, created, logins, name IN (SELECT name FROM disabled),
                     (SELECT count(*) FROM consent WHERE name = ?1 AND state = 'accepted'),
-                    (SELECT count(*) FROM note WHERE name = ?1)
+                    (SELECT count(*) FROM note WHERE name = ?1),
+                    (SELECT created FROM recovery WHERE name = ?1 AND record IS NOT NULL)
              FROM account WHERE name = ?1",
         )?
         .query_row([name.as_str()], |row| {
-            Ok((read_user(row)?, row::number(row, 4)?, row::number(row, 5)?))
+            let recovery: Option<i64> = row.get(6)?;
+            let recovery_code = recovery.map(rfc3339);
+            Ok((read_user(row)?, row::number(row, 4)?, row::number(row, 5)?, recovery_code))
         })
         .optional()?;
-    let Some((user, accepted, notes)) = found else { return Ok(None) };
+    let Some((user, accepted, notes, recovery_code)) = found else { return Ok(None) };
     let identity = accounts::entry(database, name)?;
     let identity = identity.and_then(|entry| entry.verified(name));
     let sessions = database
@@ -101,7 +104,7 @@ fn user(database: &Connection, name: &Name) -> Result<Option<UserDetails>> {
         .query_map([name.as_str()], |row| row.get(0).map(rfc3339))?
         .collect::<Result<_>>()?;
     let identity = identity.map(|identity| identity.fingerprint_letters());
-    Ok(Some(UserDetails { user, identity, accepted, notes, sessions }))
+    Ok(Some(UserDetails { user, identity, accepted, notes, sessions, recovery_code }))
 }
 
 fn read_user(row: &Row<'_>) -> Result<User> {
@@ -171,6 +174,7 @@ pub(super) fn bury(database: &Connection, name: &Name, now: i64) -> Result<Optio
     ] {
         database.prepare_cached(what)?.execute([name.as_str()])?;
     }
+    recovery::void(database, name)?;
     Ok(Some(sessions))
 }
 

@@ -8,11 +8,14 @@ mod administration;
 mod contacts;
 mod devices;
 mod invites;
+mod recovery;
 mod reserve;
 mod row;
 mod schema;
 
-pub(crate) use self::{accounts::Credentials, administration::Ended};
+pub(crate) use self::{
+    accounts::Credentials, administration::Ended, recovery::Credentials as RecoveryCredentials,
+};
 
 use std::{
     path::Path,
@@ -25,6 +28,7 @@ use anyhow::Context;
 use hither_proto::{
     directory::{Outcome, Revision, Task},
     identity::Entry,
+    login::Authenticator,
     name::Name,
     wire::server::{ENVELOPE_BYTES, SessionId},
 };
@@ -125,12 +129,25 @@ impl Storage {
         self.run(move |database| accounts::credentials(database, &name)).await
     }
 
-    /// The key of `name`'s vault, sealed under the password, unless that is still the first one.
-    pub(crate) async fn envelope(
+    /// What a recovery of `name` is answered from, and how many logins to it have succeeded.
+    pub(crate) async fn recovery_credentials(
         &self,
         name: Name,
+    ) -> Result<RecoveryCredentials, Unavailable> {
+        self.run(move |database| recovery::credentials(database, &name)).await
+    }
+
+    /// The key of `name`'s vault, sealed under what was proven, unless that is still the first password.
+    pub(crate) async fn envelope(
+        &self,
+        by: Authenticator,
+        name: Name,
     ) -> Result<Option<[u8; ENVELOPE_BYTES]>, Unavailable> {
-        self.run(move |database| accounts::envelope(database, &name)).await
+        self.run(move |database| match by {
+            Authenticator::Password => accounts::envelope(database, &name),
+            Authenticator::RecoveryCode => recovery::envelope(database, &name),
+        })
+        .await
     }
 
     /// The directory entry of `name`, if somebody has it.
@@ -147,7 +164,10 @@ impl Storage {
         };
         let grows = matches!(
             task,
-            Task::CreateAccount { .. } | Task::PutVault { .. } | Task::SendNote { .. }
+            Task::CreateAccount { .. }
+                | Task::PutVault { .. }
+                | Task::SendNote { .. }
+                | Task::SetRecovery { code: Some(_), .. }
         );
         let performed = self.run(move |database| {
             // What room there is belongs to those who have an account, and need none for a login.
@@ -205,9 +225,14 @@ impl StorageThread {
 /// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
 fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outcome> {
     match task {
-        Task::ChangePassword { name, proven, password, session } => {
-            accounts::change_password(database, &name, &proven, &password, &session, now)
-        }
+        Task::ChangePassword { by, name, proven, password, session } => match by {
+            Authenticator::Password => {
+                accounts::change_password(database, &name, &proven, &password, &session, now)
+            }
+            Authenticator::RecoveryCode => {
+                recovery::recover(database, &name, &proven, &password, &session, now)
+            }
+        },
         Task::CreateAccount { account, session } => {
             accounts::create(database, &account, &session, now)
         }
@@ -225,6 +250,9 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
         Task::ResumeSession { name, session } => {
             accounts::resume_session(database, &name, &session, false)
+        }
+        Task::SetRecovery { name, proven, code } => {
+            recovery::set(database, &name, &proven, code.as_deref(), now)
         }
         Task::SendNote { from, to, kind, note } => {
             contacts::send_note(database, &from, &to, kind, &note, now)

@@ -23,7 +23,7 @@ const APPLICATION_ID: i64 = 0x6869_7468;
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version adds to the one before it. What was released is not changed any more.
-const MIGRATIONS: [&str; 3] = [ACCOUNTS, ACCOUNT_LIFE, ADMINISTRATION];
+const MIGRATIONS: [&str; 4] = [ACCOUNTS, ACCOUNT_LIFE, ADMINISTRATION, RECOVERY];
 
 /// Version 1.
 const ACCOUNTS: &str = "
@@ -89,6 +89,18 @@ const ADMINISTRATION: &str = "
         used INTEGER NOT NULL,
         revoked INTEGER NOT NULL
     ) STRICT;
+";
+
+/// Who comes back without a password. A row whose record is missing is of a code that was spent or removed: its
+/// credential stays, so that what a stranger hears does.
+const RECOVERY: &str = "
+    CREATE TABLE recovery (
+        name TEXT PRIMARY KEY,
+        credential BLOB NOT NULL,
+        record BLOB,
+        envelope BLOB,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Makes the database of a new server, durably.

@@ -7,6 +7,7 @@ mod link;
 mod lying;
 mod online;
 mod place;
+mod recovery;
 mod session;
 
 use std::sync::OnceLock;

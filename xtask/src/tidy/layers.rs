@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("id", &["crypto", "time"]),
     ("message", &["id", "limits"]),
+    ("recovery", &["crypto", "id"]),
     ("name", &["base32"]),
     ("knock", &["crypto"]),
     ("guess", &["crypto", "knock", "limits", "reach"]),

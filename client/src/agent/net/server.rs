@@ -12,7 +12,7 @@ use hither_proto::{
     },
     identity::{Entry, Identity},
     limits::SERVER_FRAME_BYTES_MAX,
-    login::{Channel, SessionKey},
+    login::{Authenticator, Channel, SessionKey},
     name::{Host, Name, ServerPin},
     vault::{Vault, VaultKey},
     wire::{
@@ -193,7 +193,8 @@ impl Link {
         name: &Name,
         password: Zeroizing<String>,
     ) -> Result<LoggedIn, Fault> {
-        let (mut rng, ke3, keys) = self.authenticate(rng, name, password).await?;
+        let by = Authenticator::Password;
+        let (mut rng, ke3, keys) = self.authenticate(by, rng, name, password).await?;
         let device: Secret<32> = rng.secret();
         let public = SignKey::from_secret(&device).public().0;
         let welcome = self.welcome(&Request::FinishLogin { ke3, device: public }, name).await?;
@@ -202,20 +203,28 @@ impl Link {
         self.logged_in(name, welcome, &key, device, keys.session_key.as_ref())
     }
 
-    /// A login as far as the proof of the password.
+    /// A login as far as the proof of the password, or of what takes its place.
     pub(super) async fn authenticate(
         &mut self,
+        by: Authenticator,
         mut rng: Rng,
         name: &Name,
         password: Zeroizing<String>,
     ) -> Result<(Rng, [u8; KE3_BYTES], ClientKeys), Fault> {
         let (login, ke1) =
             ClientLogin::start(&mut rng, password.as_bytes()).map_err(|_| Fault::AuthFailed)?;
-        let reply = self.ask(&Request::Login { name: name.clone(), ke1 }, name).await?;
-        let Reply::Login { ke2 } = reply else { return Err(self.nonsense()) };
-        let context = self.channel.login_context();
+        let (channel, who) = (&self.channel, name.clone());
+        let (request, context) = match by {
+            Authenticator::Password => (Request::Login { name: who, ke1 }, channel.login_context()),
+            Authenticator::RecoveryCode => {
+                (Request::Recover { name: who, ke1 }, channel.recovery_context())
+            }
+        };
+        let Reply::Login { ke2 } = self.ask(&request, name).await? else {
+            return Err(self.nonsense());
+        };
         let (rng, finished) = stretch(rng, name, password, move |rng, name, password| {
-            login.finish(rng, name, password, &context, &ke2, Stretching::STANDARD)
+            login.finish(rng, name, password, &context, &ke2, stretching(by))
         })
         .await?;
         let (ke3, keys) = finished.map_err(|_| Fault::AuthFailed)?;
@@ -399,6 +408,14 @@ impl Carried {
     /// Ends the connection.
     pub(in crate::agent) fn close(&self) {
         self.connection.close(0_u32.into(), b"");
+    }
+}
+
+/// What a guess at it is to cost.
+pub(super) const fn stretching(by: Authenticator) -> Stretching {
+    match by {
+        Authenticator::Password => Stretching::STANDARD,
+        Authenticator::RecoveryCode => Stretching::TRIVIAL,
     }
 }
 

@@ -68,6 +68,9 @@ fn every_request() -> Vec<Request> {
         Request::DeleteAccount { request: 1 },
         Request::Reach { hidden_from: vec![bob()], nat: Some(Nat::Cone) },
         Request::Outcome { attempt: ATTEMPT, connected: true },
+        Request::Recover { name: bob(), ke1 },
+        Request::SetRecovery { request: 1, record: record(&mut rng), envelope: [0; 105] },
+        Request::RemoveRecovery { request: 1 },
     ]
 }
 
@@ -85,6 +88,7 @@ enum Expects {
     Anything,
     RegistrationsEnd,
     LoginsEnd,
+    RecoveriesEnd,
     Requests,
 }
 
@@ -93,12 +97,19 @@ fn may_come(expects: Expects, request: &Request) -> bool {
     let when = match request {
         Request::Register { .. }
         | Request::Login { .. }
+        | Request::Recover { .. }
         | Request::Resume { .. }
         | Request::Return { .. } => Expects::Anything,
         Request::FinishRegistration { .. } => Expects::RegistrationsEnd,
-        Request::FinishLogin { .. } | Request::Prove { .. } => Expects::LoginsEnd,
+        Request::FinishLogin { .. } => Expects::LoginsEnd,
+        Request::Prove { .. } => {
+            return matches!(expects, Expects::LoginsEnd | Expects::RecoveriesEnd);
+        }
         // Nothing is to be changed before a proof, which these zeros are not.
-        Request::ChangePassword { .. } | Request::DeleteAccount { .. } => return false,
+        Request::ChangePassword { .. }
+        | Request::DeleteAccount { .. }
+        | Request::SetRecovery { .. }
+        | Request::RemoveRecovery { .. } => return false,
         // Without a challenge before it, a proof proves nothing.
         Request::FinishLogout { .. } => return false,
         Request::Logout { .. }
@@ -127,6 +138,7 @@ fn connection(world: &mut World, expects: Expects) -> u64 {
     let begins = |request: &Request| match expects {
         Expects::RegistrationsEnd => matches!(request, Request::Register { .. }),
         Expects::LoginsEnd => matches!(request, Request::Login { .. }),
+        Expects::RecoveriesEnd => matches!(request, Request::Recover { .. }),
         _ => false,
     };
     if let Some(request) = every_request().iter().find(|request| begins(request)) {
@@ -141,8 +153,8 @@ fn is_unexpected(reply: &Reply) -> bool {
 
 #[test]
 fn every_request_in_every_wrong_state_closes_that_connection_and_no_other() {
-    use Expects::{Anything, LoginsEnd, RegistrationsEnd, Requests};
-    for expects in [Anything, RegistrationsEnd, LoginsEnd, Requests] {
+    use Expects::{Anything, LoginsEnd, RecoveriesEnd, RegistrationsEnd, Requests};
+    for expects in [Anything, RegistrationsEnd, LoginsEnd, RecoveriesEnd, Requests] {
         for request in every_request() {
             let mut world = World::of_friends(1, &["alice", "bob"]);
             let link = connection(&mut world, expects);
@@ -166,7 +178,7 @@ fn every_request_in_every_wrong_state_closes_that_connection_and_no_other() {
 #[test]
 fn requests_are_numbered_without_gaps() {
     let numbers = every_request().into_iter().map(|request| usize::from(wire::encode(&request)[1]));
-    assert_eq!(numbers.collect::<Vec<_>>(), (0..22).collect::<Vec<_>>());
+    assert_eq!(numbers.collect::<Vec<_>>(), (0..26).collect::<Vec<_>>());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod login;
 mod presence;
 mod races;
 mod reach;
+mod recovery;
 mod tampering;
 
 use crate::{
