@@ -35,7 +35,7 @@ use crate::{
 /// Storage, limits and a place for work that would hold up the network.
 pub(crate) struct Tasks {
     storage: Storage,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     registration: RwLock<Registration>,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
@@ -56,7 +56,7 @@ impl Tasks {
         let cores = thread::available_parallelism().map_or(1, Into::into);
         Self {
             storage,
-            attempts: Attempts::new(),
+            attempts: Arc::new(Attempts::new()),
             registration: RwLock::new(registration),
             opaque: Arc::new(opaque),
             decoy,
@@ -169,18 +169,19 @@ impl Tasks {
         if let Err(too_many) = self.attempts.login_from(address) {
             return limited(too_many);
         }
-        let Ok(credentials) = self.storage.credentials(name.clone()).await else {
-            return Outcome::Unavailable;
-        };
-        let logins = credentials.as_ref().map_or(0, |credentials| credentials.logins);
-        if let Err(too_many) = self.attempts.login_to(name.clone(), logins) {
-            return limited(too_many);
-        }
         let Ok(seed) = random() else { return Outcome::Unavailable };
-        let setup = Arc::clone(&self.opaque);
+        let (setup, attempts) = (Arc::clone(&self.opaque), Arc::clone(&self.attempts));
+        let readers = self.storage.readers().clone();
         // Made for every name, like the decoy of an entry.
         let decoy = decoy_credential(&self.decoy, name.as_bytes());
         self.compute(address, move || {
+            let Ok(credentials) = readers.credentials(&name) else {
+                return Ok(Outcome::Unavailable);
+            };
+            let session = credentials.as_ref().and_then(|known| known.session);
+            if let Err(too_many) = attempts.login_to(name.clone(), session) {
+                return Ok(limited(too_many));
+            }
             let mut rng = Rng::from_seed(seed);
             let credential = credentials.as_ref().map_or(decoy, |known| known.credential);
             let record = credentials.as_ref().and_then(|known| known.record.as_ref());

@@ -163,7 +163,8 @@ mod tests {
     fn people() -> Connection {
         let database = in_memory();
         for text in ["alice", "bob", "carol"] {
-            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+            let insert =
+                "INSERT INTO account VALUES (NULL, ?1, x'00', x'00', x'00', 0, NULL, x'00')";
             database.execute(insert, [text]).unwrap();
         }
         database
