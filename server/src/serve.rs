@@ -13,7 +13,7 @@ use hither_proto::{
     wire::server::Sunset,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
@@ -27,6 +27,7 @@ use crate::{
     connection::Connection,
     control::Control,
     data::{DataFolder, Secrets},
+    drain::Drain,
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
     logging::Logging,
@@ -51,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) pseudonyms: Pseudonyms,
     sunset: Option<Sunset>,
     /// Whether the server shuts down.
-    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) drain: Drain,
     start: Instant,
 }
 
@@ -121,7 +122,7 @@ impl Server {
             metrics,
             pseudonyms,
             sunset: config.sunset.map(|sunset| sunset.announcement()),
-            draining: watch::Sender::new(false),
+            drain: Drain::default(),
             start: Instant::now(),
         };
         Ok(Self {
@@ -173,7 +174,7 @@ impl Server {
 
         info!(connections = connections.len(), "shutting down");
         self.listener.refuse_callers();
-        self.shared.draining.send_replace(true);
+        self.shared.drain.begin();
         let ended = async {
             while let Some(ended) = connections.join_next().await {
                 report(ended);
@@ -233,15 +234,31 @@ impl Server {
 }
 
 /// From a caller's first packet to its last.
-async fn converse(shared: Arc<Shared>, caller: Caller, mut admitted: Admitted, id: ConnectionId) {
+async fn converse(shared: Arc<Shared>, caller: Caller, admitted: Admitted, id: ConnectionId) {
+    // Boxed, or every connection keeps room for its handshake as long as it lives.
+    let begun = Box::pin(begin(shared, caller, admitted, id)).await;
+    if let Some(connection) = begun {
+        connection.run().await;
+    }
+}
+
+async fn begin(
+    shared: Arc<Shared>,
+    caller: Caller,
+    mut admitted: Admitted,
+    id: ConnectionId,
+) -> Option<Box<Connection>> {
     // Most of those who do not get through the handshake are no clients of ours.
     let handshake = shared.metrics.handshake();
-    let Ok(quic) = caller.connect().await else { return };
+    let quic = caller.connect().await.ok()?;
     handshake.completed();
     admitted.connected();
     match Connection::new(shared, quic, admitted, id) {
-        Ok(connection) => connection.run().await,
-        Err(error) => error!("a connection could not be begun: {error:#}"),
+        Ok(connection) => Some(Box::new(connection)),
+        Err(error) => {
+            error!("a connection could not be begun: {error:#}");
+            None
+        }
     }
 }
 
