@@ -7,12 +7,14 @@
     reason = "what goes wrong in an area ends that area"
 )]
 
+mod accounts;
 mod api;
 mod bare;
 mod crowd;
 mod disk;
 mod flow;
 mod idle;
+mod introduce;
 mod latency;
 mod login;
 mod loopback;
@@ -41,13 +43,19 @@ struct Shared {
 
 type Area = (&'static str, fn(&mut Shared) -> Vec<Row>);
 
-const AREAS: [Area; 8] = [
+/// Too long for a run of everything: measured when it is named.
+const HEAVY: &str = "idle-many";
+
+const AREAS: [Area; 11] = [
     ("ratchet", |_| ratchet::measure()),
     ("flow", |_| flow::measure()),
     ("latency", |_| latency::measure()),
     ("search", |_| search::measure()),
     ("login", |_| login::measure()),
     ("idle", |_| idle::measure()),
+    (HEAVY, |_| idle::measure_many()),
+    ("accounts", |_| accounts::measure()),
+    ("introduce", |_| introduce::measure()),
     ("memory", |shared| memory::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
     ("start", |shared| start::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
 ];
@@ -73,7 +81,8 @@ fn main() -> ExitCode {
     let mut report = Report::begin();
     let mut shared = Shared::default();
     for (name, measure) in AREAS {
-        if wanted.is_empty() || wanted.iter().any(|area| *area == name) {
+        let named = wanted.iter().any(|area| *area == name);
+        if named || (wanted.is_empty() && name != HEAVY) {
             eprintln!("{name} …");
             // The panic has said what went wrong; the other areas can still be measured.
             match panic::catch_unwind(AssertUnwindSafe(|| measure(&mut shared))) {

@@ -9,8 +9,9 @@ use std::{
 };
 
 use quinn::{
-    ConnectionId, ConnectionIdGenerator as _, Endpoint, EndpointConfig, IdleTimeout, Runtime as _,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt, crypto::rustls::QuicServerConfig,
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator as _, Endpoint, EndpointConfig,
+    IdleTimeout, Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -28,6 +29,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// How often a silent connection is kept alive. Address translators forget after 30 seconds and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Packets from us that the server acknowledges together.
+const ACKNOWLEDGED_TOGETHER: u32 = 8;
 
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
@@ -100,6 +104,10 @@ pub(super) fn server_transport() -> TransportConfig {
     let mut transport = quiet_transport();
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
+    // The server acknowledges with what it says next, or after a moment, which saves it half of its packets.
+    let mut rare = AckFrequencyConfig::default();
+    rare.ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_TOGETHER));
+    transport.ack_frequency_config(Some(rare));
     transport
 }
 
