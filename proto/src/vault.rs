@@ -21,7 +21,10 @@ use crate::{
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 8 + 32;
-const PAD_BYTES: usize = 4096;
+/// Most vaults are of one of a few sizes, so that not everybody who is added shows, and a server of small means
+/// keeps those of a million people.
+const PADDED_BYTES_MIN: usize = 512;
+const PADDED_BYTES_STEP: usize = 4096;
 const ENVELOPE_HEADER_BYTES: usize = 1 + 32;
 
 /// What the key of an envelope and the commitment to it are derived under.
@@ -223,7 +226,7 @@ impl VaultKey {
     ) -> Result<Vec<u8>, VaultError> {
         let mut contents = wire::encode_secret(vault, 2 * VAULT_BYTES_MAX);
         contents.push(0x80);
-        let padded = contents.len().next_multiple_of(PAD_BYTES);
+        let padded = padded_bytes(contents.len());
         contents.resize(padded, 0);
         let header = self.header(counter);
         let sealed = seal_at_rest(rng, &self.key, &associated(&header, name), &contents);
@@ -278,12 +281,24 @@ fn envelope_key(
     (key, header)
 }
 
+const fn padded_bytes(bytes: usize) -> usize {
+    if bytes <= PADDED_BYTES_MIN {
+        PADDED_BYTES_MIN
+    } else if bytes <= PADDED_BYTES_STEP {
+        bytes.next_power_of_two()
+    } else {
+        bytes.next_multiple_of(PADDED_BYTES_STEP)
+    }
+}
+
 fn associated(header: &[u8], name: &Name) -> Vec<u8> {
     [header, &length_prefixed(name.as_bytes())].concat()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn vault() -> Vault {
@@ -376,5 +391,7 @@ mod tests {
         let one = key.seal(&mut rng, &alice, 1, &vault()).unwrap();
         let none = Vault { contacts: Vec::new(), ..vault() };
         assert_eq!(one.len(), key.seal(&mut rng, &alice, 2, &none).unwrap().len());
+        let sizes: BTreeSet<usize> = (0..=1_000).map(|bytes| padded_bytes(10 * bytes)).collect();
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [512, 1024, 2048, 4096, 8192, 12_288]);
     }
 }

@@ -145,8 +145,6 @@ pub(crate) struct User {
     pub(crate) created: String,
     pub(crate) disabled: bool,
     pub(crate) online: bool,
-    /// How many logins with the password have succeeded.
-    pub(crate) logins: u64,
 }
 
 /// An account as it is shown alone.

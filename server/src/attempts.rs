@@ -12,7 +12,7 @@ use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use hither_proto::{name::Name, note::NoteKind};
+use hither_proto::{name::Name, note::NoteKind, wire::server::SessionId};
 
 use crate::{
     limits::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// The counts. They are forgotten at a restart, which gains a guesser one burst.
 pub(crate) struct Attempts {
-    account_logins: DefaultKeyedRateLimiter<(Name, u64)>,
+    account_logins: DefaultKeyedRateLimiter<(Name, Option<SessionId>)>,
     logins: Places,
     registrations: Places,
     requests: DefaultKeyedRateLimiter<Name>,
@@ -80,10 +80,10 @@ impl Attempts {
         self.logins.count(Origin::of(address))
     }
 
-    /// Counts a login to an account that has been logged in to `logins` times, or to a name that nobody
-    /// has and so never was. A success changes `logins`, and whoever has the password starts afresh.
-    pub(crate) fn login_to(&self, name: Name, logins: u64) -> Result<(), TooMany> {
-        count(&self.account_logins, &(name, logins))
+    /// Counts a login to an account of which `session` goes on, or to a name that nobody has and so none does.
+    /// A success makes that another one, and whoever has the password starts afresh.
+    pub(crate) fn login_to(&self, name: Name, session: Option<SessionId>) -> Result<(), TooMany> {
+        count(&self.account_logins, &(name, session))
     }
 
     /// Counts a registration from an address.
@@ -191,12 +191,12 @@ mod tests {
     fn an_account_stands_a_few_attempts_and_a_success_forgives_them() {
         let attempts = Attempts::new();
         for _ in 0..ACCOUNT_LOGINS_BURST.get() {
-            assert_eq!(attempts.login_to(name("alice"), 7), Ok(()));
+            assert_eq!(attempts.login_to(name("alice"), Some([7; 16])), Ok(()));
         }
-        let TooMany(wait) = attempts.login_to(name("alice"), 7).unwrap_err();
+        let TooMany(wait) = attempts.login_to(name("alice"), Some([7; 16])).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(11), "{wait:?}");
-        assert_eq!(attempts.login_to(name("bob"), 7), Ok(()));
-        assert_eq!(attempts.login_to(name("alice"), 8), Ok(()));
+        assert_eq!(attempts.login_to(name("bob"), Some([7; 16])), Ok(()));
+        assert_eq!(attempts.login_to(name("alice"), Some([8; 16])), Ok(()));
     }
 
     #[test]
@@ -218,9 +218,9 @@ mod tests {
     #[test]
     fn forgetting_does_not_forgive() {
         let attempts = Attempts::new();
-        while attempts.login_to(name("alice"), 0).is_ok() {}
+        while attempts.login_to(name("alice"), None).is_ok() {}
         attempts.forget();
-        assert!(attempts.login_to(name("alice"), 0).is_err());
+        assert!(attempts.login_to(name("alice"), None).is_err());
     }
 
     #[test]

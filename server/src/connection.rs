@@ -18,11 +18,12 @@ use tracing::{debug, trace};
 use crate::{
     admission::Admitted,
     data::random,
+    inbox::{Address, Inbox, inbox},
     metrics::{Limit, Step, Tally},
     observer::Watched,
     pace::Pace,
     quic::{self, Frame, Gone},
-    router::{Address, Binding, ConnectionId, Inbox, inbox},
+    router::{Binding, ConnectionId},
     serve::Shared,
 };
 
@@ -78,8 +79,9 @@ impl Connection {
         })
     }
 
-    /// Goes on until the session has ended.
-    pub(crate) async fn run(mut self) {
+    /// Goes on until the session has ended. What is waited for seldom or briefly is boxed here and below, or
+    /// every connection keeps room for it while it idles.
+    pub(crate) async fn run(mut self: Box<Self>) {
         while self.carry_out().await {
             if self.gone {
                 self.handle(Input::Closed);
@@ -87,7 +89,7 @@ impl Connection {
                 self.take_in().await;
             }
         }
-        self.quic.close().await;
+        Box::pin(self.quic.close()).await;
     }
 
     /// Waits for something to happen and tells the session.
@@ -97,18 +99,13 @@ impl Connection {
         let pause = self.pace.wait(self.shared.now());
         let timeout = async {
             match deadline {
-                Some(wait) => sleep(wait).await,
+                Some(wait) => Box::pin(sleep(wait)).await,
                 None => std::future::pending().await,
             }
         };
-        let draining = async {
-            let mut draining = self.shared.draining.subscribe();
-            // If the sender is gone, so is the server.
-            let _ = draining.wait_for(|draining| *draining).await;
-        };
         let frame = async {
             if !pause.is_zero() {
-                sleep(pause).await;
+                Box::pin(sleep(pause)).await;
             }
             self.quic.receive(body_bytes_max).await
         };
@@ -119,7 +116,7 @@ impl Connection {
                 None => self.overrun(),
             },
             () = timeout => self.handle(Input::Timeout),
-            () = draining => match self.session.name() {
+            () = self.shared.drain.begun() => match self.session.name() {
                 Some(_) => self.handle(Input::Signal(Box::new(Signal::Drain))),
                 None => self.gone = true,
             },
@@ -158,7 +155,6 @@ impl Connection {
                     self.watched = Some(self.shared.observed.watch(token, address));
                 }
                 Output::Perform(task) => {
-                    // Boxed, or every connection keeps room for the largest task while it idles.
                     let outcome = Box::pin(self.perform(task)).await;
                     self.handle(Input::Performed(outcome));
                 }
@@ -170,7 +166,7 @@ impl Connection {
                         self.handle(Input::Unrouted(*attempt));
                     }
                 }
-                Output::Send(body) => self.send(&body).await,
+                Output::Send(body) => Box::pin(self.send(&body)).await,
                 Output::Tried { caller, callee, connected } => {
                     self.shared.metrics.tried(caller, callee, connected);
                 }

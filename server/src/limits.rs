@@ -10,7 +10,7 @@ use crate::admission::Crowd;
 /// many, so the one that was not seen for the longest time makes room for a new one.
 pub(crate) const SESSIONS_MAX: u32 = 16;
 
-/// Everybody who is here. A connection that idles costs about 35 KiB, so all of them cost about 2.2 GiB.
+/// Everybody who is here. A connection that idles costs about 33 KiB, so all of them cost about 2.1 GiB.
 /// Strangers are let in for [`GREETING_TIMEOUT`] to say who they are; a server that everybody comes back to
 /// at once has a few thousand. Beyond so many handshakes under way, callers prove their address first
 /// (QUIC Retry): honest ones finish theirs in a round trip, and only a flood, or a very busy second, leaves
@@ -63,6 +63,9 @@ pub(crate) const RECEIVE_WINDOW_BYTES: u32 = 64 * 1024;
 /// frame at a time.
 pub(crate) const GREETING_WINDOW_BYTES: u32 = 16 * 1024;
 
+/// Packets that a client acknowledges together, unless a moment passes before. The longest frame is some hundred.
+pub(crate) const ACKNOWLEDGED_TOGETHER: u32 = 8;
+
 /// What may be under way to a client unacknowledged.
 pub(crate) const SEND_WINDOW_BYTES: u64 = 128 * 1024;
 
@@ -93,6 +96,18 @@ pub(crate) const STORAGE_QUEUE_MAX: usize = 1024;
 /// Requests that become durable together. Bounds how long the first of them waits for the rest.
 pub(crate) const STORAGE_BATCH_MAX: usize = 256;
 
+/// How long after a commit the next login becomes durable, together with whoever logs in meanwhile. One that
+/// comes alone waits for nothing; in a rush, a flush of the disk costs as much as all else together.
+pub(crate) const COMMIT_PERIOD: Duration = Duration::from_millis(5);
+
+/// How long a server that starts looks whether its database is whole. Nearly every one is seen whole in a moment;
+/// of a million accounts, the rest is seen while people are served.
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Places that names share where it is remembered when an account last changed: so many that a change of somebody
+/// else seldom makes a login look twice, and as much memory as one page of a file takes eight times.
+pub(crate) const CHANGES_KEPT: usize = 4096;
+
 /// How long the storage waits for another process that has the database open, such as a backup.
 pub(crate) const STORAGE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -113,7 +128,7 @@ pub(crate) const HOST_LOGINS_PER_SECOND: NonZeroU32 = nonzero(10);
 /// Registrations from one host in a row: a class that signs up together, a few times over.
 pub(crate) const HOST_REGISTRATIONS_BURST: NonZeroU32 = nonzero(200);
 
-/// And from then on each second: an account costs about 5 KiB of disk.
+/// And from then on each second: an account costs about 1.5 KiB of disk.
 pub(crate) const HOST_REGISTRATIONS_PER_SECOND: NonZeroU32 = nonzero(5);
 
 /// What a daily count is renewed over, a little at a time.

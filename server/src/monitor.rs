@@ -91,7 +91,7 @@ async fn page(shared: &Shared, database: &Path, path: &str) -> Page {
 
 /// Whether clients are served, or why not.
 async fn ready(shared: &Shared) -> Result<(), &'static str> {
-    if *shared.draining.borrow() {
+    if shared.drain.has_begun() {
         return Err("shutting down");
     }
     if shared.certificates.until() <= SystemTime::now() {

@@ -18,9 +18,9 @@ use hither_proto::{
 use tokio::{net::UdpSocket, sync::Semaphore, time::sleep};
 
 use crate::{
+    inbox::Address,
     limits::{ANSWER_DELAY_MAX, ANSWERS_MAX, ANSWERS_PER_CLIENT_MAX},
     quic::bind,
-    router::Address,
 };
 
 /// Whom each token belongs to.

@@ -19,8 +19,8 @@ use hither_proto::{
     },
 };
 use quinn::{
-    Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    AckFrequencyConfig, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
     crypto::{
         CryptoError, HmacKey,
         rustls::{HandshakeData, QuicServerConfig},
@@ -32,9 +32,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{
-    CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, FRAME_TIMEOUT, GREETING_WINDOW_BYTES,
-    HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LAST_WORD_TIMEOUT, RECEIVE_WINDOW_BYTES, SEND_TIMEOUT,
-    SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
+    ACKNOWLEDGED_TOGETHER, CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, FRAME_TIMEOUT,
+    GREETING_WINDOW_BYTES, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LAST_WORD_TIMEOUT,
+    RECEIVE_WINDOW_BYTES, SEND_TIMEOUT, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
 };
 
 /// Connections on which frames were said are closed with this code alone: whatever there is to say was said
@@ -167,9 +167,17 @@ fn transport() -> Result<TransportConfig> {
         .receive_window(VarInt::from_u32(GREETING_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
         .mtu_discovery_config(None)
+        .ack_frequency_config(Some(rare_acknowledgements()))
         // With it, every connection keeps a buffer of the largest burst it has ever sent.
         .enable_segmentation_offload(false);
     Ok(transport)
+}
+
+/// Clients acknowledge with what they say next, or after a moment: a packet for itself costs as much as a frame.
+fn rare_acknowledgements() -> AckFrequencyConfig {
+    let mut rare = AckFrequencyConfig::default();
+    rare.ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_TOGETHER));
+    rare
 }
 
 /// Somebody who would like to connect, and for whom nothing has been done yet.
@@ -261,15 +269,17 @@ impl Connection {
     /// a frame is kept. A frame that has begun and does not end is the end of the connection.
     pub(crate) async fn receive(&mut self, body_bytes_max: usize) -> Result<Frame, Gone> {
         if self.streams.is_none() {
-            self.streams = Some(self.connection.accept_bi().await.map_err(|_| Gone)?);
+            let accepted = Box::pin(self.connection.accept_bi()).await;
+            self.streams = Some(accepted.map_err(|_| Gone)?);
         }
         while self.length.is_empty() {
             let Some((_, stream)) = &mut self.streams else { return Err(Gone) };
             read_some(stream, &mut self.length, LENGTH_BYTES).await?;
         }
         let due = *self.due.get_or_insert_with(|| Instant::now() + FRAME_TIMEOUT);
-        let frame =
-            timeout_at(due, self.receive_rest(body_bytes_max)).await.map_err(|_| Gone)??;
+        // Boxed, because most of the time nothing of a frame has come.
+        let rest = Box::pin(timeout_at(due, self.receive_rest(body_bytes_max)));
+        let frame = rest.await.map_err(|_| Gone)??;
         self.due = None;
         Ok(frame)
     }

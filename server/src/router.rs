@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use hither_proto::{
@@ -11,9 +11,8 @@ use hither_proto::{
     name::Name,
     wire::server::SessionId,
 };
-use tokio::sync::{Notify, mpsc};
 
-use crate::limits::{ROUTER_SHARDS, SIGNALS_MAX};
+use crate::{inbox::Address, limits::ROUTER_SHARDS};
 
 /// Everybody who is there. Names are spread over many locks, each held for a moment.
 pub(crate) struct Router {
@@ -35,41 +34,6 @@ pub(crate) struct Binding {
     pub(crate) revision: Revision,
     /// Where to put signals.
     pub(crate) address: Address,
-}
-
-/// Where to put signals for one connection.
-#[derive(Clone)]
-pub(crate) struct Address {
-    signals: mpsc::Sender<Box<Signal>>,
-    overrun: Arc<Notify>,
-}
-
-/// The signals for one connection, and the news that it is too far behind with them.
-pub(crate) struct Inbox {
-    signals: mpsc::Receiver<Box<Signal>>,
-    overrun: Arc<Notify>,
-}
-
-/// An inbox, and where to put signals for it.
-pub(crate) fn inbox() -> (Address, Inbox) {
-    let (sender, signals) = mpsc::channel(SIGNALS_MAX);
-    let overrun = Arc::new(Notify::new());
-    (Address { signals: sender, overrun: Arc::clone(&overrun) }, Inbox { signals, overrun })
-}
-
-impl Inbox {
-    /// The next signal; `None` once it is pointless to go on, because some could not be delivered.
-    pub(crate) async fn next(&mut self) -> Option<Box<Signal>> {
-        tokio::select! {
-            signal = self.signals.recv() => signal,
-            () = self.overrun.notified() => None,
-        }
-    }
-
-    /// Waits until the connection is too far behind. After this, [`Inbox::next`] may miss it.
-    pub(crate) async fn overrun(&self) {
-        self.overrun.notified().await;
-    }
 }
 
 impl Router {
@@ -125,18 +89,10 @@ impl Router {
     }
 }
 
-impl Address {
-    /// Delivers a signal, or gives it back and gives the connection up.
-    pub(crate) fn put(&self, signal: Box<Signal>) -> Option<Box<Signal>> {
-        let refused = self.signals.try_send(signal).err()?;
-        self.overrun.notify_one();
-        Some(refused.into_inner())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{inbox::inbox, limits::SIGNALS_MAX};
 
     const FIRST: ConnectionId = ConnectionId(1);
     const SECOND: ConnectionId = ConnectionId(2);

@@ -13,7 +13,7 @@ use hither_proto::{
     wire::server::Sunset,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     task::{JoinError, JoinSet},
     time::{interval, timeout},
 };
@@ -27,6 +27,7 @@ use crate::{
     connection::Connection,
     control::Control,
     data::{DataFolder, Secrets},
+    drain::Drain,
     fault::Fault,
     limits::{DRAIN_TIMEOUT, FORGET_PERIOD},
     logging::Logging,
@@ -55,7 +56,7 @@ pub(crate) struct Shared {
     /// The port on which clients show themselves a second time.
     observer: Option<u16>,
     /// Whether the server shuts down.
-    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) drain: Drain,
     start: Instant,
 }
 
@@ -134,7 +135,7 @@ impl Server {
             pseudonyms,
             sunset: config.sunset.map(|sunset| sunset.announcement()),
             observer: observer.as_ref().map(Observer::port),
-            draining: watch::Sender::new(false),
+            drain: Drain::default(),
             start: Instant::now(),
         };
         Ok(Self {
@@ -187,7 +188,7 @@ impl Server {
 
         info!(connections = connections.len(), "shutting down");
         self.listener.refuse_callers();
-        self.shared.draining.send_replace(true);
+        self.shared.drain.begin();
         let ended = async {
             while let Some(ended) = connections.join_next().await {
                 report(ended);
@@ -255,15 +256,31 @@ async fn observe(observer: Option<&Observer>) {
 }
 
 /// From a caller's first packet to its last.
-async fn converse(shared: Arc<Shared>, caller: Caller, mut admitted: Admitted, id: ConnectionId) {
+async fn converse(shared: Arc<Shared>, caller: Caller, admitted: Admitted, id: ConnectionId) {
+    // Boxed, or every connection keeps room for its handshake as long as it lives.
+    let begun = Box::pin(begin(shared, caller, admitted, id)).await;
+    if let Some(connection) = begun {
+        connection.run().await;
+    }
+}
+
+async fn begin(
+    shared: Arc<Shared>,
+    caller: Caller,
+    mut admitted: Admitted,
+    id: ConnectionId,
+) -> Option<Box<Connection>> {
     // Most of those who do not get through the handshake are no clients of ours.
     let handshake = shared.metrics.handshake();
-    let Ok(quic) = caller.connect().await else { return };
+    let quic = caller.connect().await.ok()?;
     handshake.completed();
     admitted.connected();
     match Connection::new(shared, quic, admitted, id) {
-        Ok(connection) => connection.run().await,
-        Err(error) => error!("a connection could not be begun: {error:#}"),
+        Ok(connection) => Some(Box::new(connection)),
+        Err(error) => {
+            error!("a connection could not be begun: {error:#}");
+            None
+        }
     }
 }
 

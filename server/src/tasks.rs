@@ -9,9 +9,8 @@ use std::{
 use hither_proto::{
     crypto::{
         opaque::{
-            CREDENTIAL_BYTES, KE1_BYTES, OpaqueFailed, RECORD_BYTES, REGISTRATION_REQUEST_BYTES,
-            ServerLogin, ServerSetup, answer_registration, decoy_credential,
-            decoy_recovery_credential,
+            CREDENTIAL_BYTES, KE1_BYTES, OpaqueFailed, REGISTRATION_REQUEST_BYTES, ServerLogin,
+            ServerSetup, answer_registration, decoy_credential, decoy_recovery_credential,
         },
         rng::Rng,
         secret::Secret,
@@ -30,14 +29,14 @@ use crate::{
     data::random,
     metrics::Metrics,
     origin::Origin,
-    storage::{Credentials, RecoveryCredentials, Storage, Unavailable},
+    storage::{Known, Storage, Unavailable},
     turns::Turns,
 };
 
 /// Storage, limits and a place for work that would hold up the network.
 pub(crate) struct Tasks {
     storage: Storage,
-    attempts: Attempts,
+    attempts: Arc<Attempts>,
     registration: RwLock<Registration>,
     opaque: Arc<ServerSetup>,
     decoy: Secret<32>,
@@ -58,7 +57,7 @@ impl Tasks {
         let cores = thread::available_parallelism().map_or(1, Into::into);
         Self {
             storage,
-            attempts: Attempts::new(),
+            attempts: Arc::new(Attempts::new()),
             registration: RwLock::new(registration),
             opaque: Arc::new(opaque),
             decoy,
@@ -175,45 +174,29 @@ impl Tasks {
         if let Err(too_many) = self.attempts.login_from(address) {
             return limited(too_many);
         }
-        let Ok(Known { logins, credential, record }) = self.known(by, &name).await else {
-            return Outcome::Unavailable;
-        };
-        if let Err(too_many) = self.attempts.login_to(name.clone(), logins) {
-            return limited(too_many);
-        }
         let Ok(seed) = random() else { return Outcome::Unavailable };
-        let setup = Arc::clone(&self.opaque);
+        let (setup, attempts) = (Arc::clone(&self.opaque), Arc::clone(&self.attempts));
+        let readers = self.storage.readers().clone();
+        // Made for every name, like the decoy of an entry.
+        let decoy = match by {
+            Authenticator::Password => decoy_credential(&self.decoy, name.as_bytes()),
+            Authenticator::RecoveryCode => decoy_recovery_credential(&self.decoy, name.as_bytes()),
+        };
         self.compute(address, move || {
-            let (mut rng, name, record) = (Rng::from_seed(seed), name.as_bytes(), record.as_ref());
+            let Ok(Known { session, credential }) = readers.known(by, &name) else {
+                return Ok(Outcome::Unavailable);
+            };
+            if let Err(too_many) = attempts.login_to(name.clone(), session) {
+                return Ok(limited(too_many));
+            }
+            let mut rng = Rng::from_seed(seed);
+            let (credential, record) = credential.unwrap_or((decoy, None));
+            let (name, record) = (name.as_bytes(), record.as_ref());
             let (state, ke2) =
                 ServerLogin::start(&mut rng, &setup, name, &credential, record, &context, &ke1)?;
             Ok(Outcome::Login { state: Box::new(state), ke2: Box::new(ke2), credential })
         })
         .await
-    }
-
-    /// What a login of this kind is answered from, whether there is such an account or not.
-    async fn known(&self, by: Authenticator, name: &Name) -> Result<Known, Unavailable> {
-        // The decoy is made for every name, like that of an entry.
-        match by {
-            Authenticator::Password => {
-                let decoy = decoy_credential(&self.decoy, name.as_bytes());
-                let known = self.storage.credentials(name.clone()).await?;
-                let nobody = Known { logins: 0, credential: decoy, record: None };
-                Ok(known.map_or(nobody, |Credentials { credential, record, logins }| Known {
-                    logins,
-                    credential,
-                    record,
-                }))
-            }
-            Authenticator::RecoveryCode => {
-                let decoy = decoy_recovery_credential(&self.decoy, name.as_bytes());
-                let RecoveryCredentials { logins, code } =
-                    self.storage.recovery_credentials(name.clone()).await?;
-                let (credential, record) = code.unwrap_or((decoy, None));
-                Ok(Known { logins, credential, record })
-            }
-        }
     }
 
     async fn lookup(&self, name: Name) -> Outcome {
@@ -251,13 +234,6 @@ impl Tasks {
             }
         }
     }
-}
-
-/// What a login is answered from.
-struct Known {
-    logins: u64,
-    credential: [u8; CREDENTIAL_BYTES],
-    record: Option<[u8; RECORD_BYTES]>,
 }
 
 fn limited(TooMany(wait): TooMany) -> Outcome {

@@ -160,6 +160,7 @@ pub(crate) fn config(certificates: Arc<dyn ResolvesServerCert>) -> Result<rustls
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     tls.alpn_protocols = Versions::OURS.protocols();
+    tls.ignore_client_order = true;
     // Resumption saves the server nothing that can be measured, and tickets link connections.
     tls.send_tls13_tickets = 0;
     tls.session_storage = Arc::new(NoServerSessionStorage {});
@@ -167,10 +168,18 @@ pub(crate) fn config(certificates: Arc<dyn ResolvesServerCert>) -> Result<rustls
     Ok(tls)
 }
 
-/// One key exchange, hybrid: there is nothing to downgrade to.
+/// One key exchange, hybrid: there is nothing to downgrade to. And the suites in an order of our own: processors
+/// have instructions for SHA-256, and few for the SHA-384 that comes with the longer key of AES.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
+    use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
+
+    let mut provider = default_provider();
+    provider.kx_groups = vec![kx_group::X25519MLKEM768];
+    provider.cipher_suites = vec![
+        cipher_suite::TLS13_AES_128_GCM_SHA256,
+        cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        cipher_suite::TLS13_AES_256_GCM_SHA384,
+    ];
     Arc::new(provider)
 }
 

@@ -1,9 +1,15 @@
-//! What a client that is logged in and says nothing costs the server in memory, beside a bare connection.
+//! What clients that are logged in and say nothing cost the server in memory, beside bare connections, and what
+//! their keep-alives cost it.
 
-use std::{net::Ipv4Addr, thread};
+use std::{
+    env,
+    net::Ipv4Addr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use hither_tests::{
-    lab::Lab,
+    lab::{Lab, Server},
     rogue::{Account, Online, Place},
 };
 
@@ -15,6 +21,10 @@ use crate::{
 };
 
 const CLIENTS: usize = 10_000;
+
+/// As many as one machine is asked to hold, and for how long.
+const MANY: usize = 50_000;
+const LONG: Duration = Duration::from_secs(600);
 
 /// So many come from one host: fewer than the server lets register in a row.
 const AT_ONE_HOST: usize = 125;
@@ -30,7 +40,7 @@ pub(crate) fn measure() -> Vec<Row> {
         connections.collect::<Vec<_>>()
     };
     let before = process::resident(bare.pid());
-    let connections = everybody(connect);
+    let connections = everybody(CLIENTS, connect);
     let floor = (process::resident(bare.pid()) - before) / CLIENTS as f64;
     assert!(connections.iter().all(|connection| connection.close_reason().is_none()));
     drop((connections, bare));
@@ -38,13 +48,7 @@ pub(crate) fn measure() -> Vec<Row> {
     let lab = Lab::new("idle");
     let server = lab.server();
     let before = process::resident(server.pid());
-    let register = |host: usize| {
-        let place = place(host);
-        let register =
-            |at| Account::new(&format!("client-{host}-{at}")).registers_on(place.link_to(&server));
-        (0..AT_ONE_HOST).map(register).collect::<Vec<Online>>()
-    };
-    let clients = everybody(register);
+    let clients = register(&server, CLIENTS);
     let cost = (process::resident(server.pid()) - before) / CLIENTS as f64;
     assert!(clients.iter().all(|client| !client.link.has_ended()), "all of them are there");
     vec![Row {
@@ -57,13 +61,58 @@ pub(crate) fn measure() -> Vec<Row> {
     }]
 }
 
+/// Measured only when it is asked for by name, because it takes a quarter of an hour and some gigabytes.
+/// `--clients=N` and `--seconds=N` make less of it; its targets are those of all.
+pub(crate) fn measure_many() -> Vec<Row> {
+    let clients = asked("--clients=").unwrap_or(MANY);
+    let long = asked("--seconds=").map_or(LONG, |seconds| Duration::from_secs(seconds as u64));
+    let lab = Lab::new("idle-many");
+    let server = lab.server();
+    let online = register(&server, clients);
+    let (before, began) = (process::cpu(server.pid()), Instant::now());
+    thread::sleep(long);
+    let spent = (process::cpu(server.pid()) - before) / began.elapsed().as_secs_f64();
+    let memory = process::resident(server.pid());
+    assert!(online.iter().all(|client| !client.link.has_ended()), "all of them are there");
+    let of_all = MANY as f64 / clients as f64;
+    let row = |what, unit, measured, target| Row {
+        area: "idle-many",
+        what,
+        unit,
+        measured: Samples::once(measured),
+        floor: None,
+        target: Some(Target::AtMost(target)),
+    };
+    vec![
+        row("memory of the server, as of 50,000", Unit::Bytes, memory * of_all, 1.6e9),
+        row("a second's keep-alives of 50,000", Unit::Seconds, spent * of_all, 0.08),
+    ]
+}
+
+/// A number that was typed behind this.
+fn asked(flag: &str) -> Option<usize> {
+    env::args().find_map(|arg| arg.strip_prefix(flag)?.parse().ok())
+}
+
+/// So many people who come and stay.
+#[track_caller]
+fn register(server: &Server, clients: usize) -> Vec<Online> {
+    let register = |host: usize| {
+        let place = place(host);
+        let register =
+            |at| Account::new(&format!("client-{host}-{at}")).registers_on(place.link_to(server));
+        (0..AT_ONE_HOST).map(register).collect::<Vec<Online>>()
+    };
+    everybody(clients, register)
+}
+
 /// What somebody at each host comes to.
-fn everybody<T: Send>(at: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
+fn everybody<T: Send>(clients: usize, at: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let somebody = (0..AT_ONCE).map(|first| {
             let at = &at;
             scope.spawn(move || {
-                (first..CLIENTS / AT_ONE_HOST).step_by(AT_ONCE).flat_map(at).collect::<Vec<T>>()
+                (first..clients / AT_ONE_HOST).step_by(AT_ONCE).flat_map(at).collect::<Vec<T>>()
             })
         });
         let somebody: Vec<_> = somebody.collect();
@@ -72,5 +121,5 @@ fn everybody<T: Send>(at: impl Fn(usize) -> Vec<T> + Sync) -> Vec<T> {
 }
 
 fn place(host: usize) -> Place {
-    Place::at(Ipv4Addr::new(127, 7, 0, u8::try_from(1 + host).unwrap()))
+    Place::at(Ipv4Addr::from(0x7f07_0001 + u32::try_from(host).unwrap()))
 }

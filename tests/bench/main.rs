@@ -7,12 +7,14 @@
     reason = "what goes wrong in an area ends that area"
 )]
 
+mod accounts;
 mod api;
 mod bare;
 mod crowd;
 mod disk;
 mod flow;
 mod idle;
+mod introduce;
 mod latency;
 mod login;
 mod loopback;
@@ -43,20 +45,23 @@ struct Shared {
 
 type Area = (&'static str, fn(&mut Shared) -> Vec<Row>);
 
-const AREAS: [Area; 9] = [
+/// Too long for a run of everything: measured when they are named. The second takes root, too.
+const HEAVY: [&str; 2] = ["idle-many", "reach"];
+
+const AREAS: [Area; 12] = [
     ("ratchet", |_| ratchet::measure()),
     ("flow", |_| flow::measure()),
     ("latency", |_| latency::measure()),
     ("search", |_| search::measure()),
     ("login", |_| login::measure()),
     ("idle", |_| idle::measure()),
+    ("idle-many", |_| idle::measure_many()),
+    ("accounts", |_| accounts::measure()),
+    ("introduce", |_| introduce::measure()),
     ("memory", |shared| memory::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
     ("start", |shared| start::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
-    (REACH, |_| reach()),
+    ("reach", |_| reach()),
 ];
-
-/// Takes the better part of an hour, and root; so it is measured only by its name.
-const REACH: &str = "reach";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -79,8 +84,8 @@ fn main() -> ExitCode {
     let mut report = Report::begin();
     let mut shared = Shared::default();
     for (name, measure) in AREAS {
-        let unasked = wanted.is_empty() && name != REACH;
-        if unasked || wanted.iter().any(|area| *area == name) {
+        let named = wanted.iter().any(|area| *area == name);
+        if named || (wanted.is_empty() && !HEAVY.contains(&name)) {
             eprintln!("{name} …");
             // The panic has said what went wrong; the other areas can still be measured.
             match panic::catch_unwind(AssertUnwindSafe(|| measure(&mut shared))) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Account, Consent, Consents, Outcome, Revision, Signal, Task,
+    Account, Consent, Consents, Outcome, Signal, Task,
     introductions::Introductions,
     reach::Reach,
     session::{Session, State, is_vault},
@@ -26,8 +26,6 @@ pub(super) struct Open {
     pub(super) name: Name,
     pub(super) session: SessionId,
     pub(super) key: SessionKey,
-    /// When the account was loaded.
-    pub(super) revision: Revision,
     pub(super) entry: Entry,
     /// Everybody about whom this person has said something. Nobody else has a place here: only this
     /// person's own requests make one, so strangers cannot fill it.
@@ -400,7 +398,6 @@ impl Open {
             name,
             session,
             key,
-            revision: account.revision,
             entry: account.entry,
             consents: account.consents.into_iter().collect(),
             notes_until: None,

@@ -130,14 +130,24 @@ pub(super) enum State {
     Opening { name: Name, session: SessionId, key: SessionKey },
     /// Who may resume a session, or the account of whoever may.
     Resuming { session: SessionId, signature: Box<[u8; 64]>, returns: bool, name: Option<Name> },
-    /// The account, once more: the name is bound, so what changes from now on is heard.
-    Binding { open: Box<Open>, with_vault: bool },
+    /// Whether the account is as it was: the name is bound, so what changes from now on is heard.
+    Binding(Box<Binding>),
     /// Anything that somebody logged in may say.
     Open(Box<Open>),
     /// The name's being unbound, before the rest is said.
     Leaving { name: Name, session: SessionId, friends: Vec<Name>, farewell: Option<Box<Reply>> },
     /// Nothing; the connection is being closed.
     Gone,
+}
+
+/// Somebody who may come in.
+#[derive(Debug)]
+pub(super) struct Binding {
+    name: Name,
+    session: SessionId,
+    key: SessionKey,
+    account: Account,
+    with_vault: bool,
 }
 
 impl Session {
@@ -170,7 +180,12 @@ impl Session {
 
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // Most sessions are silent most of the time, and there are many.
+            self.outputs = VecDeque::new();
+        }
+        next
     }
 
     /// When [`Input::Timeout`] is due.
@@ -281,7 +296,7 @@ impl Session {
             }
             (State::Creating { name, session }, Outcome::Opened(account)) => {
                 let key = self.channel.session_key(&session, None);
-                self.bind(Open::new(name, session, key, *account), true);
+                self.bind(Binding { name, session, key, account: *account, with_vault: true });
             }
             (
                 State::LoggingIn { by, name, context, deadline, .. },
@@ -303,7 +318,7 @@ impl Session {
                 self.depart(Some(&Reply::Done { request }));
             }
             (State::Opening { name, session, key }, Outcome::Opened(account)) => {
-                self.bind(Open::new(name, session, key, *account), true);
+                self.bind(Binding { name, session, key, account: *account, with_vault: true });
             }
             (
                 State::Resuming { session, signature, returns, .. },
@@ -324,14 +339,16 @@ impl Session {
                 Outcome::Opened(account),
             ) => {
                 let key = self.channel.session_key(&session, None);
-                self.bind(Open::new(name, session, key, *account), returns);
+                self.bind(Binding { name, session, key, account: *account, with_vault: returns });
             }
-            (State::Binding { open, with_vault }, Outcome::Opened(account)) => {
-                self.open(*open, *account, with_vault);
+            (State::Binding(binding), Outcome::Unchanged) => self.open(*binding),
+            (State::Binding(binding), Outcome::Opened(account)) => {
+                self.open(Binding { account: *account, ..*binding });
             }
-            (State::Binding { open, .. }, outcome) => {
+            (State::Binding(binding), outcome) => {
                 // Whoever this one has replaced told nobody that it has gone, so this one has to.
-                self.state = State::Open(open);
+                let Binding { name, session, key, account, .. } = *binding;
+                self.state = State::Open(Box::new(Open::new(name, session, key, account)));
                 self.not_opened(&outcome);
             }
             (_, outcome) => self.not_opened(&outcome),
@@ -353,18 +370,18 @@ impl Session {
         self.refuse_and_close(why, retry_after_ms);
     }
 
-    /// Takes the name over and loads the account a second time. What others said after the first time may
-    /// have found nobody here; after the second, it comes as a signal.
-    fn bind(&mut self, open: Open, with_vault: bool) {
-        let Open { name, session, revision, .. } = &open;
-        let (name, session, revision) = (name.clone(), *session, *revision);
+    /// Takes the name over and looks again. What others said after the account was loaded may have found
+    /// nobody here; from now on, it comes as a signal.
+    fn bind(&mut self, binding: Binding) {
+        let (name, session) = (binding.name.clone(), binding.session);
+        let revision = binding.account.revision;
         self.outputs.push_back(Output::Bind { name: name.clone(), session, revision });
-        self.perform(Task::ResumeSession { name, session });
-        self.state = State::Binding { open: Box::new(open), with_vault };
+        self.perform(Task::Recheck { name, session, since: revision });
+        self.state = State::Binding(Box::new(binding));
     }
 
-    fn open(&mut self, before: Open, mut account: Account, with_vault: bool) {
-        let Open { name, session, key, .. } = before;
+    fn open(&mut self, binding: Binding) {
+        let Binding { name, session, key, mut account, with_vault } = binding;
         let vault = if with_vault { std::mem::take(&mut account.vault) } else { Vec::new() };
         let envelope = account.envelope.filter(|_| with_vault);
         let notes = std::mem::take(&mut account.notes);

@@ -113,6 +113,16 @@ pub enum Task {
         /// The sealed vault.
         vault: Vec<u8>,
     },
+    /// Makes sure that a session which was loaded is what it was: [`Outcome::Unchanged`], or otherwise the
+    /// outcome of [`Task::ResumeSession`].
+    Recheck {
+        /// Whose.
+        name: Name,
+        /// Which.
+        session: SessionId,
+        /// When it was loaded.
+        since: Revision,
+    },
     /// Loads the account of a session that exists and is not parked: [`Outcome::Opened`],
     /// [`Outcome::Parked`], [`Outcome::Disabled`], or [`Outcome::Resumable`] with nobody.
     ResumeSession {
@@ -337,6 +347,8 @@ pub enum Outcome {
     Revoked(Option<SessionId>),
     /// The storage cannot do it now; nothing was changed.
     Unavailable,
+    /// The account and its session are as they were.
+    Unchanged,
     /// Consent is taken back, and this is what the two have now said about each other.
     Withdrawn(Consents),
 }

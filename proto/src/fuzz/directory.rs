@@ -256,6 +256,7 @@ impl Desk {
             Task::ChangePassword { .. }
             | Task::DeleteAccount { .. }
             | Task::OpenSession { .. }
+            | Task::Recheck { .. }
             | Task::ResumeSession { .. }
             | Task::ReturnSession { .. }
             | Task::SetRecovery { .. }
@@ -264,11 +265,13 @@ impl Desk {
                 Outcome::Resumable(None)
             }
             Task::ListDevices { .. } => Outcome::Devices(Vec::new()),
+            Task::Recheck { .. } if choice & 16 != 0 => Outcome::Unchanged,
             Task::RevokeDevice { device, .. } => {
                 Outcome::Revoked((device == self::device().public()).then_some(SESSION))
             }
             Task::ChangePassword { .. }
             | Task::OpenSession { .. }
+            | Task::Recheck { .. }
             | Task::ResumeSession { .. }
             | Task::ReturnSession { .. } => self.opened(entry("alice"), choice),
             Task::Lookup { name } => Outcome::Entry(Entry::decoy(&secret(0xdc), &name)),

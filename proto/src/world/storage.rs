@@ -171,11 +171,18 @@ impl Storage {
                 | Task::FindSession { .. }
                 | Task::ListDevices { .. }
                 | Task::Lookup { .. }
+                | Task::Recheck { .. }
                 | Task::ResumeSession { .. }
                 | Task::StartLogin { .. }
         );
         if writes && self.full {
             return Outcome::Unavailable;
+        }
+        if let Task::Recheck { name, session, since } = task {
+            if since == Revision(self.revision) && self.has_session(&session) {
+                return Outcome::Unchanged;
+            }
+            return self.perform(Task::ResumeSession { name, session });
         }
         self.revision += 1;
         match task {

@@ -4,12 +4,18 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
+    sync::Arc,
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::{self, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 use tracing::warn;
 
 use crate::{
@@ -56,7 +62,7 @@ fn open(path: &Path) -> Result<(DataFolder, Lock), Fault> {
                 if Instant::now() < deadline
                     && control::status(&DataFolder::open(path)?).is_none() =>
             {
-                std::thread::sleep(LOCK_GLANCE);
+                thread::sleep(LOCK_GLANCE);
             }
             opened => return opened,
         }
@@ -102,7 +108,7 @@ fn serve(
     ready: impl FnOnce(&Server) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let logging = Logging::start(config)?;
-    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let runtime = runtime().context("starting the runtime")?;
     runtime.block_on(async {
         let signals = Signals::listen().context("listening for signals")?;
         let server = Server::open(data, config).await?;
@@ -110,13 +116,24 @@ fn serve(
         supervisor::serving();
         let reloading = server.reloading(logging, config.clone());
         let reload = again.map(|again| || reloading.reload(again(), SystemTime::now()));
-        let stop = async {
-            signals.until_stop(reload).await;
-            supervisor::ending();
-        };
-        server.run(stop).await;
-        Ok(())
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
+        // Among the tasks of its connections, or every caller would wake another thread.
+        let mut serving = tokio::spawn(server.run(async move { stopped.notified().await }));
+        tokio::select! {
+            ended = &mut serving => return ended.context("serving").map_err(Fault::from),
+            () = signals.until_stop(reload) => supervisor::ending(),
+        }
+        stop.notify_one();
+        Ok(serving.await.context("serving")?)
     })
+}
+
+/// Half of the cores for the network, because public-key work takes as much of the others. More threads than have
+/// something to do would only wake each other.
+fn runtime() -> io::Result<Runtime> {
+    let cores = thread::available_parallelism().map_or(1, Into::into);
+    runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
 }
 
 /// The signals that ask something of a server.

@@ -62,11 +62,11 @@ fn show(Named { data, name }: Named, output: Output) -> Result<(), Fault> {
 }
 
 fn line(user: &User) -> String {
-    let User { name, created, disabled, online, logins } = user;
+    let User { name, created, disabled, online } = user;
     let state = match (disabled, online) {
         (true, _) => "disabled",
         (false, true) => "online",
         (false, false) => "offline",
     };
-    format!("{name}\t{state}\tsince {created}\t{logins} logins")
+    format!("{name}\t{state}\tsince {created}")
 }

@@ -359,8 +359,6 @@ impl Tally {
                 metrics.resumptions.add(Resumption::Failed);
             }
             (Step::FindSession, _) => metrics.resumptions.add(Resumption::Unavailable),
-            // A session that has been opened is loaded once more, which is nothing new.
-            (Step::ResumeSession, _) if self.logged_in => {}
             (Step::ResumeSession, Outcome::Opened(_)) => {
                 metrics.resumptions.add(Resumption::Completed);
                 self.opened();

@@ -20,8 +20,8 @@ pub(crate) struct Credentials {
     pub(crate) credential: [u8; CREDENTIAL_BYTES],
     /// OPAQUE's record; `None` if nobody may log in with it.
     pub(crate) record: Option<[u8; RECORD_BYTES]>,
-    /// How many logins have succeeded.
-    pub(crate) logins: u64,
+    /// The session that goes on, of which a login that succeeds makes another.
+    pub(crate) session: Option<SessionId>,
 }
 
 pub(super) fn count(database: &Connection) -> Result<u64> {
@@ -33,14 +33,15 @@ pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<C
     // one and the same question would change on the day it happened.
     let mut found = database.prepare_cached(
         "SELECT credential,
-                iif(EXISTS (SELECT 1 FROM disabled WHERE name = ?1), NULL, record), logins
+                iif(EXISTS (SELECT 1 FROM disabled WHERE name = ?1), NULL, record),
+                (SELECT id FROM session WHERE name = ?1 AND parked = 0)
          FROM account WHERE name = ?1
-         UNION ALL SELECT credential, NULL, 0 FROM tombstone
+         UNION ALL SELECT credential, NULL, NULL FROM tombstone
          WHERE name = ?1 AND credential IS NOT NULL",
     )?;
     let read = |row: &rusqlite::Row<'_>| {
         let (credential, record) = (row::bytes(row, 0)?, row::bytes_if_any(row, 1)?);
-        Ok(Credentials { credential, record, logins: row::number(row, 2)? })
+        Ok(Credentials { credential, record, session: row::bytes_if_any(row, 2)? })
     };
     found.query_row([name.as_str()], read).optional()
 }
@@ -74,8 +75,8 @@ pub(super) fn create(
     };
     let created = database
         .prepare_cached(
-            "INSERT INTO account (name, credential, record, vault, entry, created, logins)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, 0
+            "INSERT INTO account (name, credential, record, vault, entry, created)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6
              WHERE NOT EXISTS (SELECT 1 FROM tombstone WHERE name = ?1) ON CONFLICT DO NOTHING",
         )?
         .execute(params![name.as_str(), credential, record, vault, wire::encode(entry), now])?;
@@ -97,16 +98,10 @@ pub(super) fn open_session(
     session: &NewSession,
     now: i64,
 ) -> Result<Outcome> {
-    if administration::is_disabled(database, name)? {
-        // Since the password was asked for; the answer is that of a wrong one.
-        return Ok(Outcome::Resumable(None));
-    }
-    let holds = database
-        .prepare_cached(
-            "UPDATE account SET logins = logins + 1 WHERE name = ?1 AND credential = ?2",
-        )?
-        .execute(params![name.as_str(), proven])?;
-    if holds == 0 {
+    // It may not hold any more since it was asked for; the answer is that of a wrong one.
+    let opens = "SELECT 1 FROM account WHERE name = ?1 AND credential = ?2
+         AND NOT EXISTS (SELECT 1 FROM disabled WHERE name = ?1)";
+    if !database.prepare_cached(opens)?.exists(params![name.as_str(), proven])? {
         return Ok(Outcome::Resumable(None));
     }
     devices::insert(database, name, session, now)?;
@@ -125,13 +120,13 @@ pub(super) fn change_password(
         return Ok(Outcome::Resumable(None));
     }
     let NewPassword { credential, record, envelope } = password;
-    let holds = database
+    let held = database
         .prepare_cached(
-            "UPDATE account SET credential = ?3, record = ?4, envelope = ?5, logins = logins + 1
+            "UPDATE account SET credential = ?3, record = ?4, envelope = ?5
              WHERE name = ?1 AND credential = ?2",
         )?
         .execute(params![name.as_str(), proven, credential, record, envelope])?;
-    if holds == 0 {
+    if held == 0 {
         return Ok(Outcome::Resumable(None));
     }
     database.prepare_cached("DELETE FROM session WHERE name = ?1")?.execute([name.as_str()])?;
@@ -146,8 +141,7 @@ pub(super) fn delete(
     proven: &[u8; CREDENTIAL_BYTES],
     now: i64,
 ) -> Result<Outcome> {
-    let holds = "SELECT 1 FROM account WHERE name = ?1 AND credential = ?2";
-    if !database.prepare_cached(holds)?.exists(params![name.as_str(), proven])? {
+    if !holds(database, name, proven)? {
         return Ok(Outcome::Resumable(None));
     }
     administration::bury(database, name, now)?;
@@ -208,6 +202,12 @@ pub(super) fn put_vault(database: &Connection, name: &Name, vault: &[u8]) -> Res
         .prepare_cached("UPDATE account SET vault = ?2 WHERE name = ?1")?
         .execute(params![name.as_str(), vault])?;
     Ok(Outcome::Done)
+}
+
+/// Whether what was proven is still the password.
+fn holds(database: &Connection, name: &Name, proven: &[u8; CREDENTIAL_BYTES]) -> Result<bool> {
+    let holds = "SELECT 1 FROM account WHERE name = ?1 AND credential = ?2";
+    database.prepare_cached(holds)?.exists(params![name.as_str(), proven])
 }
 
 /// Nothing that was said while nobody had the name was meant for whoever has it now.
@@ -353,8 +353,8 @@ mod tests {
         }
         let found = [1, 3, 4, 2].map(|id| resumable(&database, id));
         assert_eq!(found, [None, None, Some(name("alice")), Some(name("bob"))]);
-        let logins = |text| credentials(&database, &name(text)).unwrap().unwrap().logins;
-        assert_eq!((logins("alice"), logins("bob")), (2, 0));
+        let session = |text| credentials(&database, &name(text)).unwrap().unwrap().session;
+        assert_eq!((session("alice"), session("bob")), (Some([4; 16]), Some([2; 16])));
         let resumed = |text, id| resume_session(&database, &name(text), &[id; 16], false).unwrap();
         assert_eq!(opened(resumed("bob", 2)).entry, entry_of("bob"));
         // A login elsewhere came between looking the session up and loading the account.
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(resumable(&database, 5), Some(name("alice")));
         opened(log_in(&database, "alice", 5, 7));
         let kept = credentials(&database, &name("bob")).unwrap().unwrap();
-        assert_eq!((kept.record, kept.logins), (Some([2; RECORD_BYTES]), 0));
+        assert_eq!((kept.record, kept.session), (Some([2; RECORD_BYTES]), Some([2; 16])));
     }
 
     #[test]

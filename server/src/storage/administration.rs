@@ -9,7 +9,7 @@ use hither_proto::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::{Storage, Unavailable, accounts, recovery, revision, row};
+use super::{Storage, Unavailable, accounts, changes::Changed, recovery, revision, row};
 use crate::{
     administration::{User, UserDetails},
     clock::{rfc3339, unix_seconds},
@@ -49,18 +49,34 @@ impl Storage {
     /// Nobody logs in to the account any more; `None` if there is none.
     pub(crate) async fn disable(&self, name: Name) -> Answer<Option<Ended>, Unavailable> {
         let now = unix_seconds();
-        self.run(move |database| disable(database, &name, now)).await
+        self.change(move |database| disable(database, &name, now)).await
     }
 
     /// Whoever has the password logs in again. Says whether there is such an account.
     pub(crate) async fn enable(&self, name: Name) -> Answer<bool, Unavailable> {
-        self.run(move |database| enable(database, &name)).await
+        self.change(move |database| enable(database, &name)).await
     }
 
     /// The account is gone, and its name with it; `None` if there is none.
     pub(crate) async fn delete(&self, name: Name) -> Answer<Option<Ended>, Unavailable> {
         let now = unix_seconds();
-        self.run(move |database| delete(database, &name, now)).await
+        self.change(move |database| delete(database, &name, now)).await
+    }
+}
+
+impl Storage {
+    /// Does something to an account that others may have said something about.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Answer<T, Unavailable> {
+        let changes = self.changes.clone();
+        let change = move |database: &Connection| {
+            let changed = change(database)?;
+            changes.note(&Changed::Everybody, revision(database));
+            Ok(changed)
+        };
+        self.run(change).await
     }
 }
 
@@ -70,7 +86,7 @@ pub(super) fn is_disabled(database: &Connection, name: &Name) -> Result<bool> {
 
 fn users(database: &Connection, after: Option<&Name>) -> Result<Vec<User>> {
     let mut users = database.prepare_cached(
-        "SELECT name, created, logins, name IN (SELECT name FROM disabled) FROM account
+        "SELECT name, created, name IN (SELECT name FROM disabled) FROM account
          WHERE name > ?1 ORDER BY name LIMIT ?2",
     )?;
     users
@@ -81,16 +97,16 @@ fn users(database: &Connection, after: Option<&Name>) -> Result<Vec<User>> {
 fn user(database: &Connection, name: &Name) -> Result<Option<UserDetails>> {
     let found = database
         .prepare_cached(
-            "SELECT name, created, logins, name IN (SELECT name FROM disabled),
+            "SELECT name, created, name IN (SELECT name FROM disabled),
                     (SELECT count(*) FROM consent WHERE name = ?1 AND state = 'accepted'),
                     (SELECT count(*) FROM note WHERE name = ?1),
                     (SELECT created FROM recovery WHERE name = ?1 AND record IS NOT NULL)
              FROM account WHERE name = ?1",
         )?
         .query_row([name.as_str()], |row| {
-            let recovery: Option<i64> = row.get(6)?;
+            let recovery: Option<i64> = row.get(5)?;
             let recovery_code = recovery.map(rfc3339);
-            Ok((read_user(row)?, row::number(row, 4)?, row::number(row, 5)?, recovery_code))
+            Ok((read_user(row)?, row::number(row, 3)?, row::number(row, 4)?, recovery_code))
         })
         .optional()?;
     let Some((user, accepted, notes, recovery_code)) = found else { return Ok(None) };
@@ -111,8 +127,7 @@ fn read_user(row: &Row<'_>) -> Result<User> {
     Ok(User {
         name: row::name(row, 0)?,
         created: rfc3339(row.get(1)?),
-        logins: row::number(row, 2)?,
-        disabled: row.get(3)?,
+        disabled: row.get(2)?,
         online: false,
     })
 }

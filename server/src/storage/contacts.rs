@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn come(database: &Connection, text: &str) {
-        let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+        let insert = "INSERT INTO account VALUES (NULL, ?1, x'00', x'00', x'00', 0, NULL, x'00')";
         database.execute(insert, [text]).unwrap();
     }
 

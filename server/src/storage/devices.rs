@@ -24,14 +24,18 @@ pub(super) fn insert(
             "INSERT INTO session (id, name, device, created, seen) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![session.id, name.as_str(), session.device.0, now, day(now)])?;
-    park_others(database, name, &session.id)?;
-    database
-        .prepare_cached(
-            "DELETE FROM session WHERE name = ?1 AND id NOT IN (
-                SELECT id FROM session WHERE name = ?1 ORDER BY parked, seen DESC, created DESC
-                LIMIT ?2)",
-        )?
-        .execute(params![name.as_str(), SESSIONS_MAX])?;
+    park_all_but(database, name, &session.id)?;
+    let count = "SELECT count(*) > ?2 FROM session WHERE name = ?1";
+    let mut count = database.prepare_cached(count)?;
+    if count.query_row(params![name.as_str(), SESSIONS_MAX], |row| row.get(0))? {
+        database
+            .prepare_cached(
+                "DELETE FROM session WHERE name = ?1 AND id NOT IN (
+                    SELECT id FROM session WHERE name = ?1
+                    ORDER BY parked, seen DESC, created DESC LIMIT ?2)",
+            )?
+            .execute(params![name.as_str(), SESSIONS_MAX])?;
+    }
     Ok(())
 }
 
@@ -39,12 +43,17 @@ pub(super) fn insert(
 pub(super) fn park_others(database: &Connection, name: &Name, session: &SessionId) -> Result<()> {
     let known = "SELECT 1 FROM session WHERE id = ?1 AND name = ?2";
     if database.prepare_cached(known)?.exists(params![session, name.as_str()])? {
-        database
-            .prepare_cached(
-                "UPDATE session SET parked = (id != ?2) WHERE name = ?1 AND parked != (id != ?2)",
-            )?
-            .execute(params![name.as_str(), session])?;
+        park_all_but(database, name, session)?;
     }
+    Ok(())
+}
+
+fn park_all_but(database: &Connection, name: &Name, session: &SessionId) -> Result<()> {
+    database
+        .prepare_cached(
+            "UPDATE session SET parked = (id != ?2) WHERE name = ?1 AND parked != (id != ?2)",
+        )?
+        .execute(params![name.as_str(), session])?;
     Ok(())
 }
 

@@ -5,23 +5,26 @@
 
 mod accounts;
 mod administration;
+mod changes;
 mod contacts;
 mod devices;
 mod invites;
+mod readers;
 mod recovery;
 mod reserve;
 mod row;
 mod schema;
 
 pub(crate) use self::{
-    accounts::Credentials, administration::Ended, recovery::Credentials as RecoveryCredentials,
+    administration::Ended,
+    readers::{Known, Readers},
 };
 
 use std::{
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -32,21 +35,26 @@ use hither_proto::{
     name::Name,
     wire::server::{ENVELOPE_BYTES, SessionId},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::{
     clock::unix_seconds,
     fault::Fault,
-    limits::{STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
+    limits::{COMMIT_PERIOD, STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
     metrics::Durations,
 };
+use changes::{Changed, Changes};
 use reserve::{Reserve, Tight};
+use schema::Looked;
 
 /// The way to the storage. It ends when the last of these is dropped.
 #[derive(Clone)]
 pub(crate) struct Storage {
+    // Dropped before the thread ends, which is the one to close the file.
+    readers: Readers,
+    changes: Changes,
     jobs: mpsc::Sender<Job>,
     durations: Arc<Durations>,
     tight: Tight,
@@ -55,8 +63,11 @@ pub(crate) struct Storage {
 /// What the file is called that keeps room on the disk.
 pub(crate) const RESERVE: &str = "reserve";
 
-/// The thread that the storage runs on.
-pub(crate) struct StorageThread(JoinHandle<()>);
+/// The thread that the storage runs on, and one that looks through what was not seen at the start.
+pub(crate) struct StorageThread {
+    works: JoinHandle<()>,
+    looks: Option<(InterruptHandle, JoinHandle<()>)>,
+}
 
 /// The storage cannot do it now. Nothing was changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,7 +75,11 @@ pub(crate) struct Unavailable;
 
 /// What is done in one transaction with others: it gives the answer, which is told once it is true.
 #[expect(clippy::type_complexity, reason = "it is the shape of one closure, used here only")]
-struct Job(Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>);
+struct Job {
+    work: Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>,
+    /// Whether it may wait a little for others to become durable with.
+    patient: bool,
+}
 
 /// Tells whoever asked.
 struct Answer(Box<dyn FnOnce() + Send>);
@@ -76,7 +91,11 @@ pub(crate) fn create(path: &Path) -> Result<(), Fault> {
 
 /// Makes sure that the database of a server can be worked with.
 pub(crate) fn check(path: &Path) -> Result<(), Fault> {
-    schema::open(path).map(drop)
+    let (database, looked) = schema::open(path)?;
+    match looked {
+        Looked::Through => Ok(()),
+        Looked::InPart => schema::look_through(&database, path).map(drop),
+    }
 }
 
 /// Looks through the database of a server without changing it. Says of which version it is, and which one
@@ -95,13 +114,19 @@ impl Storage {
     pub(crate) fn open(path: &Path) -> Result<(Self, StorageThread), Fault> {
         let reserve = Reserve::new(path.with_file_name(RESERVE));
         reserve.look();
-        let database = schema::open(path)?;
+        let (database, looked) = schema::open(path)?;
         let tight = reserve.tight();
+        let looks = match looked {
+            Looked::Through => None,
+            Looked::InPart => Some(look_further(path)?),
+        };
         let (jobs, waiting) = mpsc::channel(STORAGE_QUEUE_MAX);
         let thread = thread::Builder::new().name("storage".to_owned());
-        let thread = thread.spawn(move || work(database, &reserve, waiting));
-        let thread = StorageThread(thread.context("starting a thread")?);
-        Ok((Self { jobs, durations: Arc::default(), tight }, thread))
+        let works = thread.spawn(move || work(database, &reserve, waiting));
+        let thread = StorageThread { works: works.context("starting a thread")?, looks };
+        let durations: Arc<Durations> = Arc::default();
+        let readers = Readers::of(path.to_owned(), Arc::clone(&durations));
+        Ok((Self { readers, changes: Changes::new(), jobs, durations, tight }, thread))
     }
 
     /// Whether the database can be read.
@@ -124,17 +149,9 @@ impl Storage {
         self.run(accounts::count).await
     }
 
-    /// What a login to `name` is answered from; `None` if nobody has it.
-    pub(crate) async fn credentials(&self, name: Name) -> Result<Option<Credentials>, Unavailable> {
-        self.run(move |database| accounts::credentials(database, &name)).await
-    }
-
-    /// What a recovery of `name` is answered from, and how many logins to it have succeeded.
-    pub(crate) async fn recovery_credentials(
-        &self,
-        name: Name,
-    ) -> Result<RecoveryCredentials, Unavailable> {
-        self.run(move |database| recovery::credentials(database, &name)).await
+    /// For whoever may be held up by the disk.
+    pub(crate) const fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// The key of `name`'s vault, sealed under what was proven, unless that is still the first password.
@@ -157,7 +174,14 @@ impl Storage {
 
     /// Performs a task that is about what is stored.
     pub(crate) async fn perform(&self, task: Task) -> Outcome {
-        let (now, tight) = (unix_seconds(), self.tight.clone());
+        if let Task::Recheck { name, since, .. } = &task
+            && self.changes.none_since(name, *since)
+        {
+            return Outcome::Unchanged;
+        }
+        let (now, tight, changes) = (unix_seconds(), self.tight.clone(), self.changes.clone());
+        let changed = Changed::by(&task);
+        let patient = matches!(task, Task::OpenSession { .. } | Task::ReturnSession { .. });
         let resumed = match &task {
             Task::ResumeSession { session, .. } => Some(*session),
             _ => None,
@@ -169,12 +193,14 @@ impl Storage {
                 | Task::SendNote { .. }
                 | Task::SetRecovery { code: Some(_), .. }
         );
-        let performed = self.run(move |database| {
+        let performed = self.ask(patient, move |database| {
             // What room there is belongs to those who have an account, and need none for a login.
             if grows && tight.is_so() {
                 return Ok(Outcome::Unavailable);
             }
-            perform(database, task, now)
+            let outcome = perform(database, task, now)?;
+            changes.note(&changed, revision(database));
+            Ok(outcome)
         });
         let performed = performed.await;
         if let (Some(session), Ok(Outcome::Opened(_))) = (resumed, &performed) {
@@ -186,10 +212,11 @@ impl Storage {
     /// Remembers the day on which a session was seen, beside what it goes on with: a disk that does not take
     /// this keeps nobody out.
     fn see(&self, session: SessionId, now: i64) {
-        let job = Job(Box::new(move |database| {
+        let work = move |database: &Connection| {
             devices::see(database, &session, now)?;
             Ok(Answer(Box::new(|| ())))
-        }));
+        };
+        let job = Job { work: Box::new(work), patient: true };
         // A day later it is remembered, if not today.
         let _ = self.jobs.try_send(job);
     }
@@ -198,13 +225,22 @@ impl Storage {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
+        self.ask(false, ask).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        patient: bool,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
         let asked = Instant::now();
         let (tell, told) = oneshot::channel();
-        let job = Job(Box::new(move |database| {
+        let work = move |database: &Connection| {
             let answer = ask(database)?;
             // Whoever asked may be gone; what they asked for was done all the same.
             Ok(Answer(Box::new(move || drop(tell.send(answer)))))
-        }));
+        };
+        let job = Job { work: Box::new(work), patient };
         self.jobs.send(job).await.map_err(|_| Unavailable)?;
         // An answer that is not told is one that did not become true.
         let answer = told.await.map_err(|_| Unavailable);
@@ -216,10 +252,29 @@ impl Storage {
 impl StorageThread {
     /// Waits until everything asked for is done and the database is closed.
     pub(crate) fn join(self) {
-        if self.0.join().is_err() {
+        let looked = self.looks.map(|(handle, looks)| {
+            handle.interrupt();
+            looks.join()
+        });
+        if self.works.join().is_err() || looked.is_some_and(|looked| looked.is_err()) {
             error!("the storage ended by a bug");
         }
     }
+}
+
+/// Looks through a database that is too large for that at the start, while it is worked with. What is damaged in
+/// it is not read meanwhile without its being noticed, so there is nobody to keep out.
+fn look_further(path: &Path) -> Result<(InterruptHandle, JoinHandle<()>), Fault> {
+    let database = schema::look(path).context("opening the database")?;
+    let handle = database.get_interrupt_handle();
+    let path = path.to_owned();
+    let look = move || {
+        if let Err(fault) = schema::look_through(&database, &path) {
+            error!("{fault}");
+        }
+    };
+    let looks = thread::Builder::new().name("look".to_owned()).spawn(look);
+    Ok((handle, looks.context("starting a thread")?))
 }
 
 /// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
@@ -248,7 +303,7 @@ fn perform(database: &Connection, task: Task, now: i64) -> rusqlite::Result<Outc
             accounts::open_session(database, &name, &proven, &session, now)
         }
         Task::PutVault { name, vault } => accounts::put_vault(database, &name, &vault),
-        Task::ResumeSession { name, session } => {
+        Task::Recheck { name, session, .. } | Task::ResumeSession { name, session } => {
             accounts::resume_session(database, &name, &session, false)
         }
         Task::SetRecovery { name, proven, code } => {
@@ -275,15 +330,25 @@ fn revision(database: &Connection) -> Revision {
 
 fn work(database: Connection, reserve: &Reserve, mut waiting: mpsc::Receiver<Job>) {
     let tight = reserve.tight();
+    let mut last: Option<Instant> = None;
     while let Some(first) = waiting.blocking_recv() {
         reserve.look();
         let jobs_max = if tight.is_so() { TIGHT_BATCH_MAX } else { STORAGE_BATCH_MAX };
         let mut jobs = vec![first];
-        while jobs.len() < jobs_max
-            && let Ok(job) = waiting.try_recv()
-        {
-            jobs.push(job);
+        let mut gather = |jobs: &mut Vec<Job>| {
+            while jobs.len() < jobs_max
+                && let Ok(job) = waiting.try_recv()
+            {
+                jobs.push(job);
+            }
+        };
+        gather(&mut jobs);
+        let due = last.map_or(Duration::ZERO, |last| COMMIT_PERIOD.saturating_sub(last.elapsed()));
+        if !due.is_zero() && jobs.iter().all(|job| job.patient) {
+            thread::sleep(due);
+            gather(&mut jobs);
         }
+        last = Some(Instant::now());
         match commit(&database, jobs) {
             Ok(answers) => answers.into_iter().for_each(|answer| answer.0()),
             Err(error) => complain(&error),
@@ -303,18 +368,24 @@ fn work(database: Connection, reserve: &Reserve, mut waiting: mpsc::Receiver<Job
 fn commit(database: &Connection, jobs: Vec<Job>) -> rusqlite::Result<Vec<Answer>> {
     let transaction = database.unchecked_transaction()?;
     let mut answers = Vec::with_capacity(jobs.len());
+    let alone = jobs.len() == 1;
+    let say = |what: &str| database.prepare_cached(what)?.execute([]);
     for job in jobs {
-        transaction.execute_batch("SAVEPOINT job")?;
-        match job.0(&transaction) {
+        if alone {
+            answers.push((job.work)(&transaction)?);
+            break;
+        }
+        say("SAVEPOINT job")?;
+        match (job.work)(&transaction) {
             Ok(answer) => answers.push(answer),
             // One that fails takes nothing back but its own. If even that cannot be done, SQLite has
             // given up the transaction, and with it everything in it.
             Err(error) => {
                 complain(&error);
-                transaction.execute_batch("ROLLBACK TO job")?;
+                say("ROLLBACK TO job")?;
             }
         }
-        transaction.execute_batch("RELEASE job")?;
+        say("RELEASE job")?;
     }
     transaction.commit()?;
     Ok(answers)

@@ -1,34 +1,27 @@
 //! Recovery codes: who has one, and another password for whoever proves it.
 
 use hither_proto::{
-    crypto::opaque::{CREDENTIAL_BYTES, RECORD_BYTES},
+    crypto::opaque::CREDENTIAL_BYTES,
     directory::{NewCode, NewPassword, NewSession, Outcome},
     name::Name,
     wire::server::ENVELOPE_BYTES,
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::{accounts, row};
+use super::{accounts, readers::Known, row};
 
 /// What a recovery is answered from.
-pub(crate) struct Credentials {
-    /// How many logins to the account have succeeded, with a code or without one.
-    pub(crate) logins: u64,
-    /// OPAQUE's credential identifier of the last code, and its record, if that may be used.
-    pub(crate) code: Option<([u8; CREDENTIAL_BYTES], Option<[u8; RECORD_BYTES]>)>,
-}
-
-pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Credentials> {
+pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Known> {
     // Whoever may not log in may not recover, either.
     let account = accounts::credentials(database, name)?;
-    let logins = account.as_ref().map_or(0, |account| account.logins);
+    let session = account.as_ref().and_then(|account| account.session);
     let open = account.is_some_and(|account| account.record.is_some());
     let code = database
         .prepare_cached("SELECT credential, record FROM recovery WHERE name = ?1")?
         .query_row([name.as_str()], |row| Ok((row::bytes(row, 0)?, row::bytes_if_any(row, 1)?)))
         .optional()?;
-    let code = code.map(|(credential, record)| (credential, record.filter(|_| open)));
-    Ok(Credentials { logins, code })
+    let credential = code.map(|(credential, record)| (credential, record.filter(|_| open)));
+    Ok(Known { session, credential })
 }
 
 /// The key of the vault, sealed under the code, if there is one.
@@ -100,7 +93,7 @@ pub(super) fn void(database: &Connection, name: &Name) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use hither_proto::{
-        crypto::{secret::Secret, sign::SignPublic},
+        crypto::{opaque::RECORD_BYTES, secret::Secret, sign::SignPublic},
         directory::NewAccount,
         identity::Identity,
     };
@@ -153,7 +146,7 @@ mod tests {
 
     /// Which code alice has had last, and whether it is good for anything.
     fn code(database: &Connection) -> Option<(u8, bool)> {
-        let code = credentials(database, &name("alice")).unwrap().code;
+        let code = credentials(database, &name("alice")).unwrap().credential;
         code.map(|(credential, record)| (credential[0], record.is_some()))
     }
 
@@ -183,7 +176,7 @@ mod tests {
         assert!(matches!(make(&database, 1, 51), Outcome::Resumable(None)), "the old password");
         assert!(matches!(make(&database, 3, 51), Outcome::Done));
         assert_eq!(code(&database), Some((51, true)));
-        assert_eq!(credentials(&database, &name("alice")).unwrap().logins, 1);
+        assert_eq!(credentials(&database, &name("alice")).unwrap().session, Some([3; 16]));
     }
 
     fn hex(bytes: [u8; 16]) -> String {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hither_proto::name::{self, ServerPin};
-use quinn::{Connection, ConnectionError, Endpoint, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Connection, ConnectionError, Endpoint, TransportConfig, VarInt};
 
 use super::{Link, runtime, soon};
 use crate::{
@@ -72,6 +72,10 @@ impl Place {
         soon("an end of the handshake", async {
             let mut transport = TransportConfig::default();
             transport.keep_alive_interval(Some(KEEP_ALIVE));
+            // As agents do.
+            let mut rare = AckFrequencyConfig::default();
+            rare.ack_eliciting_threshold(VarInt::from_u32(8));
+            transport.ack_frequency_config(Some(rare));
             if let Some(window) = self.window {
                 transport.stream_receive_window(VarInt::from_u32(window));
             }
