@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use rand_core::RngCore as _;
-
 use crate::{
     crypto::rng::Rng,
     knock::{KNOCK_BYTES, Knock},
@@ -66,8 +64,8 @@ pub struct Ports {
 impl Ports {
     /// An order of its own.
     pub fn new(rng: &mut Rng) -> Self {
-        let at = rng.next_u32() % PORTS;
-        let mut stride = rng.next_u32() % PORTS;
+        let mut lot = || u32::from_le_bytes(rng.bytes()) % PORTS;
+        let (at, mut stride) = (lot(), lot());
         // A walk round all ports comes to each of them if its steps share no divisor with their number.
         while divisor(stride, PORTS) != 1 {
             stride = (stride + 1) % PORTS;

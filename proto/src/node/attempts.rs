@@ -181,7 +181,6 @@ impl Node {
         secret: Secret<32>,
         door: Door,
         first: &[u8],
-        dependent: Option<bool>,
     ) {
         let name = caller.name.clone();
         let heard = match self.pinned(&name, caller) {
@@ -210,8 +209,7 @@ impl Node {
         self.show_next_port();
         self.open_door(id, &knock);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
-        let attempt = Attempt { dependent, ..Attempt::new(now, &name, state) };
-        self.attempts.insert(id, attempt);
+        self.attempts.insert(id, Attempt::new(now, &name, state));
     }
 
     /// The server says that the callee has agreed.

@@ -63,7 +63,8 @@ impl Node {
             }
             Reply::Presence { name, online } => self.presence(now, name, online),
             Reply::Asked { attempt, caller, secret, door, first, dependent } => {
-                self.asked(now, attempt, &caller, secret, door, &first, dependent);
+                self.asked(now, attempt, &caller, secret, door, &first);
+                self.attempts.entry(attempt).and_modify(|asked| asked.dependent = dependent);
             }
             Reply::Introduced { attempt, callee, secret, door, second } => {
                 self.introduced(now, attempt, &callee, &secret, door, &second);

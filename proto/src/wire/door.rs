@@ -25,6 +25,18 @@ pub struct Door {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Candidate(pub SocketAddr);
 
+/// Where a client may show itself a second time.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(array)]
+pub struct Observer {
+    /// The port, at the server's address.
+    #[n(0)]
+    pub port: u16,
+    /// By which the server knows the client there.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub token: [u8; 16],
+}
+
 impl<Ctx> Encode<Ctx> for Candidate {
     fn encode<W: minicbor::encode::Write>(
         &self,

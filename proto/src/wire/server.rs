@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 pub use super::{
     choice::{Farewell, Refusal, Withdrawal},
     device::Device,
-    door::{Candidate, Door},
+    door::{Candidate, Door, Observer},
     sunset::Sunset,
 };
 
@@ -495,18 +495,6 @@ pub enum Reply {
         #[n(3)]
         observer: Option<Observer>,
     },
-}
-
-/// Where a client may show itself a second time.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(array)]
-pub struct Observer {
-    /// The port, at the server's address.
-    #[n(0)]
-    pub port: u16,
-    /// By which the server knows the client there.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub token: [u8; 16],
 }
 
 #[cfg(test)]
