@@ -1,4 +1,4 @@
-//! Where and how one end of an introduction can be reached, as the server hands it on.
+//! Where and how one end of an introduction can be reached, as the server hands it on and finds it out.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,10 +21,6 @@ pub struct Door {
     pub candidates: Vec<Candidate>,
 }
 
-/// One address of one end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Candidate(pub SocketAddr);
-
 /// Where a client may show itself a second time.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(array)]
@@ -36,6 +32,10 @@ pub struct Observer {
     #[cbor(n(1), with = "minicbor::bytes")]
     pub token: [u8; 16],
 }
+
+/// One address of one end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Candidate(pub SocketAddr);
 
 impl<Ctx> Encode<Ctx> for Candidate {
     fn encode<W: minicbor::encode::Write>(
