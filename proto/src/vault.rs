@@ -221,10 +221,12 @@ fn envelope_key(export_key: &Secret<64>, name: &Name) -> (Secret<32>, [u8; ENVEL
 }
 
 const fn padded_bytes(bytes: usize) -> usize {
-    match bytes {
-        ..=PADDED_BYTES_MIN => PADDED_BYTES_MIN,
-        ..=PADDED_BYTES_STEP => bytes.next_power_of_two(),
-        _ => bytes.next_multiple_of(PADDED_BYTES_STEP),
+    if bytes <= PADDED_BYTES_MIN {
+        PADDED_BYTES_MIN
+    } else if bytes <= PADDED_BYTES_STEP {
+        bytes.next_power_of_two()
+    } else {
+        bytes.next_multiple_of(PADDED_BYTES_STEP)
     }
 }
 

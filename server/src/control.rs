@@ -53,7 +53,7 @@ pub(crate) enum Administered {
     /// By the control socket.
     Running(PathBuf),
     /// By its files, which nobody else works with meanwhile.
-    Stopped(Stopped),
+    Stopped(Box<Stopped>),
 }
 
 /// A server that does not run, with its database open.
@@ -170,7 +170,10 @@ impl Administered {
         let deadline = Instant::now() + ADMINISTRATION_PATIENCE;
         loop {
             match folder.lock() {
-                Ok(lock) => return Stopped::open(&folder, lock).map(Self::Stopped),
+                Ok(lock) => {
+                    let stopped = Stopped::open(&folder, lock)?;
+                    return Ok(Self::Stopped(Box::new(stopped)));
+                }
                 Err(Fault::InUse(_)) => {}
                 Err(fault) => return Err(fault),
             }
