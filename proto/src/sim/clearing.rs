@@ -39,6 +39,7 @@ impl Sim {
     pub(super) fn clear(&mut self) -> Result<(), Broken> {
         self.did("clear", String::new);
         self.world.clear_skies();
+        self.forgetful = false;
         let machines = self.people.iter().map(|person| person.machines.len()).max().unwrap_or(1);
         // Who becomes a friend while one machine has its turn is a friend on all of them in the second.
         let rounds = if machines > 1 { 2 * machines } else { 1 };

@@ -24,6 +24,7 @@ use crate::{
     limits::SESSION_LIFETIME,
     name::Name,
     node::Conn,
+    recovery::RecoveryCode,
     ticket::AttemptId,
     time::Time,
     world::{Driver, World},
@@ -51,6 +52,9 @@ struct Sim {
     /// Connections that have been closed by the end of this number.
     closed: BTreeSet<Conn>,
     mood: Mood,
+    /// Whether people have recovery codes and use them. In some runs only, so that in the others a seed goes on
+    /// meaning what it meant before there were any.
+    forgetful: bool,
     /// What was ever written to a path: from which machine, to whom.
     written: BTreeSet<(String, Name, MessageId)>,
     /// How often what was done.
@@ -79,6 +83,8 @@ struct Person {
     at: Option<usize>,
     /// The challenge of a logout that is under way.
     leaving: Option<[u8; 32]>,
+    /// What they have written down for the day they forget the password.
+    code: Option<RecoveryCode>,
     liar: bool,
     /// What the wall clock says at the start of time.
     clock: u64,
@@ -107,6 +113,7 @@ impl Sim {
             wakes: BTreeMap::new(),
             asked: BTreeMap::new(),
             closed: BTreeSet::new(),
+            forgetful: seed.is_multiple_of(3),
             mood: [Mood::Calm, Mood::Stormy, Mood::Restless, Mood::Lying][dice.pick(4)],
             written: BTreeSet::new(),
             tally: BTreeMap::new(),
@@ -130,6 +137,7 @@ impl Sim {
                 machines: vec![(*who).to_owned()],
                 at: Some(0),
                 leaving: None,
+                code: None,
                 liar: with_liar && at == count - 1,
                 clock: 1_700_000_000_000,
             });

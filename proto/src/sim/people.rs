@@ -230,6 +230,9 @@ impl Sim {
         if self.world.server_gone || self.world.storage.full {
             return;
         }
+        if self.begin_to_recover(person) {
+            return;
+        }
         let name = self.people[person].name.clone();
         let is_new = place == self.people[person].machines.len();
         if is_new {
@@ -242,14 +245,40 @@ impl Sim {
             }
             self.stop(&who);
         }
-        self.did("login", || format!("{name} at {who}"));
+        let code = self.people[person].code.take();
         (self.people[person].at, self.people[person].leaving) = (Some(place), None);
-        self.world.log_in(&who, &name);
+        match code {
+            Some(code) => {
+                self.did("recovery", || format!("{name} at {who}"));
+                self.world.recover(&who, &name, &code).unwrap();
+            }
+            None => {
+                self.did("login", || format!("{name} at {who}"));
+                self.world.log_in(&who, &name);
+            }
+        }
+        if self.forgetful && self.dice.chance(50) {
+            self.did("recovery code", || name.to_string());
+            self.people[person].code = Some(self.world.make_code(&name));
+        }
         if is_new {
             let driver = self.any_driver();
             self.world.drive(&who, driver);
         }
         self.awake.insert(who);
+    }
+
+    /// Now and then somebody is cut off in the middle of a recovery, and does not hear what came of it.
+    fn begin_to_recover(&mut self, person: usize) -> bool {
+        if !self.forgetful || self.people[person].code.is_none() || self.dice.chance(70) {
+            return false;
+        }
+        let Some(code) = self.people[person].code.take() else { return false };
+        let name = self.people[person].name.clone();
+        self.did("recovery cut off", || name.to_string());
+        self.world.begin_to_recover(&name, &code);
+        (self.people[person].at, self.people[person].leaving) = (None, None);
+        true
     }
 
     /// An agent ends as it should: what it owes is stored, and its peers hear goodbye.

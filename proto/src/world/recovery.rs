@@ -91,6 +91,13 @@ impl World {
         Ok(Recovering { change, binding, opaque_key: keys.session_key, vault_key })
     }
 
+    /// The same, and the server has not heard the last of it; nobody listens to what it says then.
+    pub(crate) fn begin_to_recover(&mut self, name: &Name, code: &RecoveryCode) -> u64 {
+        let recovering = self.prove_code(name, code, &password(name.as_str())).unwrap();
+        self.send_on(recovering.change.link, &recovering.change.request());
+        recovering.change.link
+    }
+
     /// The person `name`, who has forgotten the password, comes back with the code on the machine `who`, which
     /// may be new, and sets the password that people of this world have.
     pub(crate) fn recover(
