@@ -36,7 +36,7 @@ table inet upnp {
 #[derive(Debug)]
 pub(super) enum Igd {
     Daemon { process: Child, _folder: TempDir },
-    NatPmp { _answers: NatPmp },
+    NatPmp { _serving: NatPmp },
 }
 
 impl Igd {
@@ -45,7 +45,7 @@ impl Igd {
     pub(super) fn start(router: &Namespace, protocol: Protocol) -> Self {
         router.nft(TABLE);
         if protocol == Protocol::NatPmp {
-            return Self::NatPmp { _answers: NatPmp::start(router) };
+            return Self::NatPmp { _serving: NatPmp::start(router) };
         }
         let folder = tempfile::tempdir().expect("a folder");
         let switch = |on| if on { "yes" } else { "no" };
