@@ -85,8 +85,14 @@ fn every_pair_of_homes_ends_as_the_table_says() {
         while let Some((caller, callee)) = next(&pairs) {
             let connects = expected(caller, callee) == Expected::Connects;
             let rounds = if heavy && connects { HEAVY_ROUNDS } else { 1 };
-            let endings = meeting.meet(caller, callee, rounds);
+            let mut endings = meeting.meet(caller, callee, rounds);
             println!("{} {caller} to {callee}: {endings:?}", cell(caller, callee));
+            if !heavy && !endings.iter().all(|ending| is_as_expected(caller, callee, ending)) {
+                // A machine that is busy with something else loses races that no network decides. What is
+                // untrue is untrue again.
+                endings = meeting.meet(caller, callee, rounds);
+                println!("{} {caller} to {callee}, again: {endings:?}", cell(caller, callee));
+            }
             if !endings.iter().all(|ending| is_as_expected(caller, callee, ending)) {
                 wrong.lock().unwrap().push((caller, callee, endings));
             }

@@ -69,7 +69,7 @@ fn how_long_a_router_remembers_is_measured_and_silence_kept_shorter() {
 #[test]
 fn whoever_has_no_path_is_told_why_and_what_would_help_and_it_does() {
     let Some(net) = NatLab::new(ROUND_TRIP, 0.0) else { return };
-    let [one, other] = [net.home(Kind::PortRestricted), net.home(Kind::Symmetric)];
+    let [one, other] = [net.home(Kind::Symmetric), net.home(Kind::Symmetric)];
     let lab = Lab::new("helped");
     let server = net.server(&lab);
     let link = net.link(&server, Kind::PortRestricted);

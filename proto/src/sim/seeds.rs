@@ -181,7 +181,7 @@ fn a_seed_decides_everything() {
 #[test]
 fn everything_that_can_happen_does() {
     let mut done = BTreeSet::new();
-    for seed in 0..150 {
+    for seed in 0..300 {
         let mut sim = Sim::new(seed);
         run(&mut sim).unwrap();
         done.extend(sim.tally.into_keys());

@@ -421,7 +421,8 @@ mod tests {
         create(&path).unwrap();
         let database = Connection::open(&path).unwrap();
         for text in ["alice", "bob"] {
-            let insert = "INSERT INTO account VALUES (?1, x'00', x'00', x'00', x'00', 0, 0, NULL)";
+            let insert =
+                "INSERT INTO account VALUES (NULL, ?1, x'00', x'00', x'00', 0, NULL, x'00')";
             database.execute(insert, [text]).unwrap();
         }
         (folder, path)
