@@ -33,7 +33,7 @@ fn a_conversation_goes_on_after_what_befalls_the_network() {
         let Some(took) = mishap.befalls(writer, ROUND_TRIP) else { return };
         let whom = if writer { "writer" } else { "reader" };
         println!("{mishap:?} at the {whom}: {took:?}");
-        assert_eq!(took.is_some(), mishap.is_overcome(), "{mishap:?} at the {whom}");
+        assert!(took.is_some(), "{mishap:?} at the {whom}");
     };
     thread::scope(|scope| {
         for mishap in Mishap::ALL {

@@ -41,7 +41,11 @@ pub(crate) const FIRST_STEPS: &str = "First steps, with the link of a server:
 `hither help exit-codes` explains how commands fail.";
 
 pub(crate) fn registered(account: &str, identity: &str) -> String {
-    format!("registered and logged in as {account}\nidentity  {identity}")
+    format!(
+        "registered and logged in as {account}\nidentity  {identity}\n\
+         nobody can give you another password if you forget it, but a code on paper can: \
+         `hither recovery new` makes one"
+    )
 }
 
 pub(crate) fn logged_in(account: &str, identity: &str) -> String {

@@ -89,10 +89,12 @@ impl Home {
     /// The outermost router starts anew: it knows no flow any more, and has another public address.
     #[track_caller]
     pub fn reboots(&mut self) {
-        self.outermost().ip(&format!("address delete {}/32 dev wan", self.outer()));
+        let before = self.outer();
         self.moved += 1;
         self.uplink.serves(&serves(self.kind, self.number, self.moved));
         self.takes_address();
+        // Only now: with its last address a device loses its routes.
+        self.outermost().ip(&format!("address delete {before}/32 dev wan"));
         self.forgets();
     }
 

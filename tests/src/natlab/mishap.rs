@@ -24,12 +24,6 @@ impl Mishap {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::RouterForgets, Self::NewPublicAddress, Self::NewNetwork];
 
-    /// Whether this client goes on after it. Whoever teaches it to changes this; the test insists.
-    #[must_use]
-    pub const fn is_overcome(self) -> bool {
-        matches!(self, Self::RouterForgets | Self::NewNetwork)
-    }
-
     /// Lets it befall the one who writes, or the one who is written to, and returns how long a text that
     /// is written right after it is under way: nothing, if it does not arrive. `None`, with the reason
     /// printed, where there is no laboratory of networks.
