@@ -258,13 +258,13 @@ fn an_account_is_deleted_by_whoever_types_its_name_and_no_other() {
     }
     let mut terminal = alice.types(&delete).unwrap();
     terminal.answers(prompt, "alice");
-    terminal.answers("Password: ", &password());
+    terminal.answers_unseen("Password: ", &password());
     let (exit, shown) = terminal.ends();
     assert_eq!(exit, 4, "{shown}");
     alice.is_online();
     let mut terminal = alice.types(&delete).unwrap();
     terminal.answers(prompt, "alice");
-    terminal.answers("Password: ", alice.password());
+    terminal.answers_unseen("Password: ", alice.password());
     let (exit, shown) = terminal.ends();
     assert!(exit == 0 && shown.contains("is deleted"), "{shown}");
     assert!(!shown.contains(alice.password()), "what is typed is not shown");

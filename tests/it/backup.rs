@@ -165,17 +165,17 @@ fn whoever_sits_at_a_terminal_is_asked_for_the_password_of_a_backup_twice() {
     let file = lab.path("backup");
     let backup = ["backup", as_text(&file)];
     let Some(mut terminal) = server.administered_at_terminal(&backup) else { return };
-    terminal.answers("Password: ", "password1");
+    terminal.answers_unseen("Password: ", "password1");
     let (exit, shown) = terminal.ends();
     assert_eq!(exit, 12, "{shown}");
     let mut terminal = server.administered_at_terminal(&backup).unwrap();
-    terminal.answers("Password: ", PASSWORD);
-    terminal.answers("Again:    ", "tallow gimlet quorum ferrets");
+    terminal.answers_unseen("Password: ", PASSWORD);
+    terminal.answers_unseen("Again:    ", "tallow gimlet quorum ferrets");
     let (exit, shown) = terminal.ends();
     assert!(exit == 2 && shown.contains("differ") && !file.exists(), "{shown}");
     let mut terminal = server.administered_at_terminal(&backup).unwrap();
     for prompt in ["Password: ", "Again:    "] {
-        terminal.answers(prompt, PASSWORD);
+        terminal.answers_unseen(prompt, PASSWORD);
     }
     let (exit, shown) = terminal.ends();
     assert!(exit == 0 && !shown.contains("gimlet"), "nothing typed is shown: {shown}");
@@ -187,7 +187,7 @@ fn whoever_sits_at_a_terminal_is_asked_for_the_password_of_a_backup_twice() {
     server.moves_to(&lab.path("another-host"));
     let mut terminal =
         server.administered_at_terminal(&["restore", as_text(&file)]).expect("a terminal");
-    terminal.answers("Password: ", PASSWORD);
+    terminal.answers_unseen("Password: ", PASSWORD);
     let (exit, shown) = terminal.ends();
     assert_eq!(exit, 0, "{shown}");
     server.starts_again();

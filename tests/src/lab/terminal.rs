@@ -12,6 +12,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
 };
 
 use super::{Person, Server, binaries, until, until_true};
@@ -64,6 +65,17 @@ impl Terminal {
     pub fn answers(&mut self, prompt: &str, line: &str) {
         until_true(&format!("{prompt:?} at the end of {:?}", self.shown()), || {
             self.shown().ends_with(prompt)
+        });
+        self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// The same for what must not be shown: it is typed only once the terminal shows nothing of it, which
+    /// comes a moment after the question.
+    #[track_caller]
+    pub fn answers_unseen(&mut self, prompt: &str, line: &str) {
+        until_true(&format!("{prompt:?}, unseen, at the end of {:?}", self.shown()), || {
+            let echoes = tcgetattr(&self.keys).unwrap().local_modes.contains(LocalModes::ECHO);
+            self.shown().ends_with(prompt) && !echoes
         });
         self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
