@@ -139,7 +139,7 @@ fn logs_in(account: &mut Account, server: &Server) -> bool {
 }
 
 /// What the server keeps of alice's password, while it runs.
-fn record(server: &Server) -> Vec<u8> {
+pub(crate) fn record(server: &Server) -> Vec<u8> {
     let file = server.data().join("hitherd.db");
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let record = "SELECT record FROM account WHERE name = 'alice'";

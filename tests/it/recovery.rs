@@ -16,7 +16,8 @@ use hither_tests::{
     search::{files_with, holds},
     wire::{Forgery, Impostor},
 };
-use rusqlite::{Connection, OpenFlags};
+
+use crate::account_life::record;
 
 #[test]
 fn name_and_code_bring_identity_and_contacts_back_on_an_empty_machine() {
@@ -212,13 +213,6 @@ fn a_recovery_that_the_server_did_not_survive_happened_or_did_not() {
             assert!(alice.proves(&mut Link::to(&server)).is_some(), "the password is what it was");
         }
     }
-}
-
-fn record(server: &Server) -> Vec<u8> {
-    let file = server.data().join("hitherd.db");
-    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let record = "SELECT record FROM account WHERE name = 'alice'";
-    database.query_row(record, [], |row| row.get(0)).unwrap()
 }
 
 #[test]

@@ -25,16 +25,32 @@ const RUN: usize = 8;
 /// Versions of QUIC that nobody here speaks (RFC 9000, 15; a draft of it).
 const OTHER_VERSIONS: [u32; 2] = [0x1a2a_3a4a, 0xff00_001d];
 
+/// Two friends at a server, with somebody on every wire: alice's to the server, and those between the two.
+struct Wired {
+    server: LyingServer,
+    wire: Forwarder,
+    alice: Person,
+    bob: Person,
+    legs: Vec<Forwarder>,
+}
+
+impl Wired {
+    fn in_lab(lab: &Lab) -> Self {
+        let server = LyingServer::start();
+        let wire = Forwarder::to(server.address());
+        let alice = lab.person("alice");
+        alice.tries_to_register(&server.link_at(wire.address())).done();
+        let [bob] = people_at(lab, &server, ["bob"]);
+        alice.befriends(&bob);
+        let legs = between(&server, &[&alice, &bob]);
+        Self { server, wire, alice, bob, legs }
+    }
+}
+
 #[test]
 fn whatever_is_injected_repeated_cut_and_forged_on_the_wire_every_text_comes_once_and_whole() {
     let lab = Lab::new("a meddler on both legs");
-    let server = LyingServer::start();
-    let wire = Forwarder::to(server.address());
-    let alice = lab.person("alice");
-    alice.tries_to_register(&server.link_at(wire.address())).done();
-    let [bob] = people_at(&lab, &server, ["bob"]);
-    alice.befriends(&bob);
-    let legs = between(&server, &[&alice, &bob]);
+    let Wired { server: _server, wire, alice, bob, legs } = Wired::in_lab(&lab);
     let agents = [alice.agent(), bob.agent()];
     for wire in legs.iter().chain([&wire]) {
         wire.meddles(meddler());
@@ -88,13 +104,7 @@ fn meddler() -> impl FnMut(Way, &[u8]) -> Vec<(Way, Vec<u8>)> + Send + 'static {
 #[test]
 fn a_recorded_session_that_is_played_again_is_heard_by_nobody() {
     let lab = Lab::new("played again");
-    let server = LyingServer::start();
-    let wire = Forwarder::to(server.address());
-    let alice = lab.person("alice");
-    alice.tries_to_register(&server.link_at(wire.address())).done();
-    let [bob] = people_at(&lab, &server, ["bob"]);
-    alice.befriends(&bob);
-    let legs = between(&server, &[&alice, &bob]);
+    let Wired { server, wire, alice, bob, legs } = Wired::in_lab(&lab);
     alice.delivers("bob", "once");
     bob.delivers("alice", "once, too");
     assert_eq!((bob.hears(1), alice.hears(1)), (vec!["once".into()], vec!["once, too".into()]));

@@ -66,7 +66,7 @@ impl Terminal {
         until_true(&format!("{prompt:?} at the end of {:?}", self.shown()), || {
             self.shown().ends_with(prompt)
         });
-        self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.types(line);
     }
 
     /// The same for what must not be shown: it is typed only once the terminal shows nothing of it, which
@@ -77,6 +77,10 @@ impl Terminal {
             let echoes = tcgetattr(&self.keys).unwrap().local_modes.contains(LocalModes::ECHO);
             self.shown().ends_with(prompt) && !echoes
         });
+        self.types(line);
+    }
+
+    fn types(&mut self, line: &str) {
         self.keys.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 

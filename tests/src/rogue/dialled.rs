@@ -14,7 +14,7 @@ use quinn::{
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{link::read_frame, runtime, soon};
+use super::{link::read_frame, one_stream_opens, soon};
 use crate::wire::{
     Dialect,
     tls::{PEER_ALPN, SERVER_NAME, trusting_client_with},
@@ -124,21 +124,7 @@ impl Dialled {
 
     /// Whether one of so many streams more can be opened, of either kind. Asks as long as `meanwhile` takes.
     pub fn gets_one_of(&self, streams: usize, meanwhile: impl FnOnce()) -> bool {
-        let another: Vec<_> = (0..streams)
-            .map(|_| {
-                let connection = self.connection.clone();
-                runtime().spawn(async move {
-                    tokio::select! {
-                        bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
-                        unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
-                    }
-                })
-            })
-            .collect();
-        meanwhile();
-        let opened = another.iter().any(tokio::task::JoinHandle::is_finished);
-        another.iter().for_each(tokio::task::JoinHandle::abort);
-        opened
+        one_stream_opens(&self.connection, streams, meanwhile)
     }
 
     /// The body of the next frame; `None` once the connection has ended.

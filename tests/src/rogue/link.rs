@@ -17,7 +17,7 @@ use quinn::{
     TransportConfig, VarInt, crypto::rustls::HandshakeData,
 };
 
-use super::{runtime, soon};
+use super::{one_stream_opens, soon};
 use crate::{
     lab::Server,
     wire::{
@@ -206,21 +206,8 @@ impl Link {
 
     /// Whether one of so many streams of either kind can be opened.
     pub fn gets_one_of(&mut self, streams: usize, meanwhile: impl FnOnce(&mut Self)) -> bool {
-        let another: Vec<_> = (0..streams)
-            .map(|_| {
-                let connection = self.connection.clone();
-                runtime().spawn(async move {
-                    tokio::select! {
-                        bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
-                        unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
-                    }
-                })
-            })
-            .collect();
-        meanwhile(self);
-        let opened = another.iter().any(tokio::task::JoinHandle::is_finished);
-        another.iter().for_each(tokio::task::JoinHandle::abort);
-        opened
+        let connection = self.connection.clone();
+        one_stream_opens(&connection, streams, || meanwhile(self))
     }
 
     /// Ends as if the client had been killed a moment after its last word.

@@ -12,6 +12,7 @@ mod session;
 
 use std::sync::OnceLock;
 
+use quinn::Connection;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -34,6 +35,25 @@ fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME
         .get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
+}
+
+/// Whether one of so many streams more, of either kind, can be opened. Asks as long as `meanwhile` takes.
+fn one_stream_opens(connection: &Connection, streams: usize, meanwhile: impl FnOnce()) -> bool {
+    let another: Vec<_> = (0..streams)
+        .map(|_| {
+            let connection = connection.clone();
+            runtime().spawn(async move {
+                tokio::select! {
+                    bidirectional = connection.open_bi() => drop(bidirectional.unwrap()),
+                    unidirectional = connection.open_uni() => drop(unidirectional.unwrap()),
+                }
+            })
+        })
+        .collect();
+    meanwhile();
+    let opened = another.iter().any(tokio::task::JoinHandle::is_finished);
+    another.iter().for_each(tokio::task::JoinHandle::abort);
+    opened
 }
 
 /// Waits until something has happened; fails the test if it does not.
