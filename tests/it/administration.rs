@@ -88,7 +88,7 @@ fn whoever_is_disabled_is_gone_at_once_and_comes_back_when_enabled() {
     assert_eq!(shown["sessions"], Value::Array(Vec::new()));
     let there = alice.elsewhere();
     let refused = there.tries_to_log_in(&place, None).fails(4, "auth_failed");
-    for told in ["code", "message"] {
+    for told in ["code", "exit", "message"] {
         assert_eq!(refused[told], wrong[told], "it looks as if there were nobody");
     }
 

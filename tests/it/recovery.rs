@@ -39,7 +39,7 @@ fn name_and_code_bring_identity_and_contacts_back_on_an_empty_machine() {
     there.sees_online("bob");
     there.delivers("bob", "it is me");
     assert_eq!(bob.hears(1), ["it is me"]);
-    until_true("the other machine is told", || alice.status()["ended"].is_string());
+    until_true("the other machine is told", || alice.status()["ended"] == "session_ended");
     alice.runs(&["resume"]).fails(4, "auth_required");
     alice.tries_to_log_in(&place, None).fails(4, "auth_failed");
     let here = alice.posing_as("alice", &new);
