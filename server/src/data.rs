@@ -170,8 +170,16 @@ impl DataFolder {
         for entry in self.0.read_dir().map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let passing =
-                [DATABASE, storage::RESERVE, SNAPSHOT, UNFINISHED, RESTORING, ".", "lost+found"];
+            let passing = [
+                DATABASE,
+                storage::DAMAGED,
+                storage::RESERVE,
+                SNAPSHOT,
+                UNFINISHED,
+                RESTORING,
+                ".",
+                "lost+found",
+            ];
             let passes = passing.iter().any(|passing| name.starts_with(passing));
             if !passes && !name.ends_with(".new") && path.is_file() && wanted(&path) {
                 kept.push((name.to_owned(), path));

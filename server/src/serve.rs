@@ -98,9 +98,6 @@ impl Server {
         let socket =
             bind(config.listen()).map_err(|error| Fault::listen(config.listen(), error))?;
         let (storage, storage_thread) = Storage::open(&data.database())?;
-        let Ok(accounts) = storage.count_accounts().await else {
-            return Err(Fault::DamagedDatabase(data.database()));
-        };
         let reset = ResetKey::new(&decoy);
         let pin = identity.pin().clone();
         let (files, now) = (config.certificate()?, SystemTime::now());
@@ -117,7 +114,7 @@ impl Server {
         let observer = Observer::open(listen, observed.clone())
             .inspect_err(|error| warn!("no second port: {error}"))
             .ok();
-        info!(accounts, %listen, "open");
+        info!(%listen, "open");
         let (router, drain) = (Arc::new(Router::new()), Arc::new(Notify::new()));
         let running = Running { listen, router: Arc::clone(&router), drain: Arc::clone(&drain) };
         let administration = Administration::new(storage.clone(), data.audit(), Some(running));
@@ -172,19 +169,19 @@ impl Server {
         self.monitor.as_ref().and_then(Monitor::address)
     }
 
-    /// Serves until `stop`, then lets everybody finish.
-    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop`, then lets everybody finish. Fails if the database turns out to be damaged, which ends it
+    /// in the same way.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fault> {
         let mut connections = JoinSet::new();
-        let drain = Arc::clone(&self.drain);
-        let stop = async {
-            tokio::select! {
-                () = stop => {}
-                () = drain.notified() => {}
-            }
-        };
         let shared = Arc::clone(&self.shared);
         let monitor = self.monitor.take().map(|monitor| monitor.spawn(shared));
-        self.let_in(&mut connections, stop).await;
+        let damaged = self.storage_thread.damaged();
+        let served = tokio::select! {
+            () = self.let_in(&mut connections) => Ok(()),
+            () = stop => Ok(()),
+            () = self.drain.notified() => Ok(()),
+            fault = damaged => Err(fault),
+        };
 
         info!(connections = connections.len(), "shutting down");
         self.listener.refuse_callers();
@@ -208,15 +205,14 @@ impl Server {
         // With the last way to it, the storage ends: everything it was asked to do is done by then.
         drop(self.shared);
         self.storage_thread.join();
+        served
     }
 
-    async fn let_in(&self, connections: &mut JoinSet<()>, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
+    async fn let_in(&self, connections: &mut JoinSet<()>) {
         let mut forget = interval(FORGET_PERIOD);
         let mut callers = 0;
         loop {
             tokio::select! {
-                () = &mut stop => return,
                 caller = self.listener.accept() => {
                     let Some(caller) = caller else { return };
                     callers += 1;
@@ -289,5 +285,24 @@ fn report(ended: Result<(), JoinError>) {
         && failed.is_panic()
     {
         error!("a connection ended by a bug: {failed}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage;
+
+    #[tokio::test]
+    async fn a_database_that_turns_out_to_be_damaged_ends_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let config = Config { listen, ..Config::default() };
+        let data = DataFolder::init(&folder.path().join("data"), &config).unwrap();
+        let mut server = Server::open(&data, &config).await.unwrap();
+        storage::spoil(&data.database());
+        server.storage_thread.looks_further(&data.database());
+        let ended = server.run(std::future::pending()).await;
+        assert!(matches!(ended, Err(Fault::DamagedDatabase(_))), "{ended:?}");
     }
 }

@@ -121,11 +121,11 @@ fn serve(
         // Among the tasks of its connections, or every caller would wake another thread.
         let mut serving = tokio::spawn(server.run(async move { stopped.notified().await }));
         tokio::select! {
-            ended = &mut serving => return ended.context("serving").map_err(Fault::from),
+            ended = &mut serving => return ended.context("serving")?,
             () = signals.until_stop(reload) => supervisor::ending(),
         }
         stop.notify_one();
-        Ok(serving.await.context("serving")?)
+        serving.await.context("serving")?
     })
 }
 

@@ -24,10 +24,6 @@ pub(crate) struct Credentials {
     pub(crate) session: Option<SessionId>,
 }
 
-pub(super) fn count(database: &Connection) -> Result<u64> {
-    database.query_row("SELECT count(*) FROM account", [], |row| row::number(row, 0))
-}
-
 pub(super) fn credentials(database: &Connection, name: &Name) -> Result<Option<Credentials>> {
     // Whoever is disabled or deleted keeps the credential identifier: with another one, the answer to
     // one and the same question would change on the day it happened.
@@ -318,6 +314,10 @@ mod tests {
         assert_eq!(device, DEVICE);
         let resumed = resume_session(database, &name, &[id; 16], false).unwrap();
         matches!(resumed, Outcome::Opened(_)).then_some(name)
+    }
+
+    fn count(database: &Connection) -> Result<u64> {
+        database.query_row("SELECT count(*) FROM account", [], |row| row::number(row, 0))
     }
 
     #[test]

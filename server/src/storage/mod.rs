@@ -21,6 +21,7 @@ pub(crate) use self::{
 };
 
 use std::{
+    fs,
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -42,7 +43,7 @@ use tracing::{error, warn};
 use crate::{
     clock::unix_seconds,
     fault::Fault,
-    limits::{COMMIT_PERIOD, STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
+    limits::{CHECK_TIMEOUT, COMMIT_PERIOD, STORAGE_BATCH_MAX, STORAGE_QUEUE_MAX, TIGHT_BATCH_MAX},
     metrics::Durations,
 };
 use changes::{Changed, Changes};
@@ -63,10 +64,21 @@ pub(crate) struct Storage {
 /// What the file is called that keeps room on the disk.
 pub(crate) const RESERVE: &str = "reserve";
 
+/// What the file is called that says that damage was found while the server ran: whoever starts next looks through
+/// all of the database before anybody is let in, however long that takes.
+pub(crate) const DAMAGED: &str = "damaged";
+
 /// The thread that the storage runs on, and one that looks through what was not seen at the start.
 pub(crate) struct StorageThread {
     works: JoinHandle<()>,
-    looks: Option<(InterruptHandle, JoinHandle<()>)>,
+    looks: Option<Looks>,
+}
+
+/// Somebody who looks through a database while it is worked with.
+struct Looks {
+    handle: InterruptHandle,
+    thread: JoinHandle<()>,
+    found: Option<oneshot::Receiver<Fault>>,
 }
 
 /// The storage cannot do it now. Nothing was changed.
@@ -91,11 +103,7 @@ pub(crate) fn create(path: &Path) -> Result<(), Fault> {
 
 /// Makes sure that the database of a server can be worked with.
 pub(crate) fn check(path: &Path) -> Result<(), Fault> {
-    let (database, looked) = schema::open(path)?;
-    match looked {
-        Looked::Through => Ok(()),
-        Looked::InPart => schema::look_through(&database, path).map(drop),
-    }
+    schema::open(path, Duration::MAX).map(drop)
 }
 
 /// Looks through the database of a server without changing it. Says of which version it is, and which one
@@ -114,7 +122,12 @@ impl Storage {
     pub(crate) fn open(path: &Path) -> Result<(Self, StorageThread), Fault> {
         let reserve = Reserve::new(path.with_file_name(RESERVE));
         reserve.look();
-        let (database, looked) = schema::open(path)?;
+        let damaged = path.with_file_name(DAMAGED);
+        let patience = if damaged.exists() { Duration::MAX } else { CHECK_TIMEOUT };
+        let (database, looked) = schema::open(path, patience)?;
+        if looked == Looked::Through && damaged.exists() {
+            fs::remove_file(&damaged).map_err(|error| Fault::file(&damaged, error))?;
+        }
         let tight = reserve.tight();
         let looks = match looked {
             Looked::Through => None,
@@ -142,11 +155,6 @@ impl Storage {
     /// How long requests have taken, waiting included.
     pub(crate) fn durations(&self) -> &Durations {
         &self.durations
-    }
-
-    /// How many accounts there are.
-    pub(crate) async fn count_accounts(&self) -> Result<u64, Unavailable> {
-        self.run(accounts::count).await
     }
 
     /// For whoever may be held up by the disk.
@@ -250,11 +258,31 @@ impl Storage {
 }
 
 impl StorageThread {
+    /// Waits until the database turns out to be damaged, which may be never. To be asked once.
+    pub(crate) fn damaged(&mut self) -> impl Future<Output = Fault> + use<> {
+        let found = self.looks.as_mut().and_then(|looks| looks.found.take());
+        async {
+            match found {
+                Some(found) => match found.await {
+                    Ok(fault) => fault,
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// As if the database were too large to be looked through at the start.
+    #[cfg(test)]
+    pub(crate) fn looks_further(&mut self, path: &Path) {
+        self.looks = Some(look_further(path).unwrap());
+    }
+
     /// Waits until everything asked for is done and the database is closed.
     pub(crate) fn join(self) {
-        let looked = self.looks.map(|(handle, looks)| {
-            handle.interrupt();
-            looks.join()
+        let looked = self.looks.map(|looks| {
+            looks.handle.interrupt();
+            looks.thread.join()
         });
         if self.works.join().is_err() || looked.is_some_and(|looked| looked.is_err()) {
             error!("the storage ended by a bug");
@@ -262,19 +290,25 @@ impl StorageThread {
     }
 }
 
-/// Looks through a database that is too large for that at the start, while it is worked with. What is damaged in
-/// it is not read meanwhile without its being noticed, so there is nobody to keep out.
-fn look_further(path: &Path) -> Result<(InterruptHandle, JoinHandle<()>), Fault> {
+/// Looks through a database that is too large for that at the start, while it is worked with. A server whose database
+/// turns out to be damaged ends, as it would have at the start: what it wrote meanwhile would be lost with the rest.
+fn look_further(path: &Path) -> Result<Looks, Fault> {
     let database = schema::look(path).context("opening the database")?;
     let handle = database.get_interrupt_handle();
     let path = path.to_owned();
+    let (tell, found) = oneshot::channel();
     let look = move || {
         if let Err(fault) = schema::look_through(&database, &path) {
             error!("{fault}");
+            if matches!(fault, Fault::DamagedDatabase(_)) {
+                // Without the mark the next start looks for a second, and finds it again later.
+                let _ = fs::write(path.with_file_name(DAMAGED), b"");
+                let _ = tell.send(fault);
+            }
         }
     };
-    let looks = thread::Builder::new().name("look".to_owned()).spawn(look);
-    Ok((handle, looks.context("starting a thread")?))
+    let thread = thread::Builder::new().name("look".to_owned()).spawn(look);
+    Ok(Looks { handle, thread: thread.context("starting a thread")?, found: Some(found) })
 }
 
 /// Performs what [`Storage::perform`] is for; the other tasks are not about what is stored.
@@ -406,6 +440,15 @@ fn complain(error: &rusqlite::Error) {
     }
 }
 
+/// Spoils the last page of a database.
+#[cfg(test)]
+pub(crate) fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let last = bytes.len() - 4096;
+    bytes[last..].fill(0x55);
+    fs::write(path, bytes).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use std::{path::PathBuf, sync::mpsc::sync_channel};
@@ -497,7 +540,10 @@ mod tests {
             assert!(stored < 100_000, "the limit does not hold");
         };
         assert!(matches!(refused, Outcome::Unavailable));
-        assert_eq!(storage.count_accounts().await, Ok(2), "what is there can be read");
+        let accounts = storage.run(|database| {
+            database.query_row("SELECT count(*) FROM account", [], |row| row::number(row, 0))
+        });
+        assert_eq!(accounts.await, Ok(2), "what is there can be read");
         assert_eq!(consents(&path), stored);
         pages("1000000").await.unwrap();
         assert!(matches!(storage.perform(block("alice", "bob")).await, Outcome::Withdrawn(_)));
@@ -529,5 +575,27 @@ mod tests {
         assert!(matches!(storage.perform(take).await, Outcome::Done));
         let find = Task::FindSession { session: [0; 16] };
         assert!(matches!(storage.perform(find).await, Outcome::Resumable(None)));
+    }
+
+    #[tokio::test]
+    async fn damage_that_is_found_late_is_told_and_looked_for_at_the_next_start() {
+        let (folder, path) = made();
+        let (storage, mut thread) = Storage::open(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        spoil(&path);
+        thread.looks_further(&path);
+        let found = thread.damaged().await;
+        assert!(matches!(&found, Fault::DamagedDatabase(at) if *at == path), "{found}");
+        drop(storage);
+        thread.join();
+        let mark = folder.path().join(DAMAGED);
+        assert!(mark.exists());
+        assert!(matches!(Storage::open(&path), Err(Fault::DamagedDatabase(_))));
+        assert!(mark.exists());
+        fs::write(&path, whole).unwrap();
+        let (storage, thread) = Storage::open(&path).unwrap();
+        drop(storage);
+        thread.join();
+        assert!(!mark.exists(), "what was looked through is whole");
     }
 }

@@ -13,10 +13,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup, config::DbConfig};
 
-use crate::{
-    fault::Fault,
-    limits::{CHECK_TIMEOUT, STORAGE_BUSY_TIMEOUT},
-};
+use crate::{fault::Fault, limits::STORAGE_BUSY_TIMEOUT};
 
 /// How long a copy waits for somebody who keeps everybody else from the database.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
@@ -152,15 +149,15 @@ pub(super) enum Looked {
 }
 
 /// Opens the database of a server and makes sure that it can be worked with: that it is whole, as far as that
-/// can be seen in time.
-pub(super) fn open(path: &Path) -> Result<(Connection, Looked), Fault> {
+/// can be seen within `patience`.
+pub(super) fn open(path: &Path, patience: Duration) -> Result<(Connection, Looked), Fault> {
     let database = there(path)?;
     let found = version(&database, path)?;
     let ready = configure(&database)
         // Whether the disk can be written to is better known now than at the first login.
         .and_then(|()| database.execute_batch("BEGIN IMMEDIATE; ROLLBACK"));
     ready.map_err(|error| fault(path, &error))?;
-    let looked = in_time(&database, || look_through(&database, path))?;
+    let looked = within(patience, &database, || look_through(&database, path))?;
     migrate(&database, found).map_err(|error| fault(path, &error))?;
     Ok((database, looked))
 }
@@ -179,12 +176,12 @@ pub(super) fn look_through(database: &Connection, path: &Path) -> Result<Looked,
 }
 
 /// Interrupts what is done with a database if it takes too long.
-fn in_time<T>(database: &Connection, work: impl FnOnce() -> T) -> T {
+fn within<T>(patience: Duration, database: &Connection, work: impl FnOnce() -> T) -> T {
     let handle = database.get_interrupt_handle();
     let (done, waiting) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            if waiting.recv_timeout(CHECK_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            if waiting.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 handle.interrupt();
             }
         });
@@ -343,7 +340,7 @@ mod tests {
     #[test]
     fn a_database_is_made_once_for_the_owner_only() {
         let (_folder, path) = made();
-        let (database, looked) = open(&path).unwrap();
+        let (database, looked) = open(&path, Duration::MAX).unwrap();
         assert_eq!(looked, Looked::Through);
         database.execute_batch("INSERT INTO consent VALUES ('a', 'b', 'accepted')").unwrap();
         for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
@@ -352,7 +349,7 @@ mod tests {
         }
         assert!(matches!(create(&path), Err(Fault::File { .. })));
         drop(database);
-        let (database, _) = open(&path).unwrap();
+        let (database, _) = open(&path, Duration::MAX).unwrap();
         let rows = database.query_row("SELECT count(*) FROM consent", [], |row| row.get(0));
         assert_eq!(rows, Ok(1));
     }
@@ -365,14 +362,14 @@ mod tests {
         };
         set(VERSION + 41);
         let bytes = fs::read(&path).unwrap();
-        let fault = open(&path).unwrap_err();
+        let fault = open(&path, Duration::MAX).unwrap_err();
         let (found, supported) = (VERSION + 41, VERSION);
         let expected = Fault::NewerDatabase { found, supported };
         assert_eq!(fault.to_string(), expected.to_string());
         assert!(fault.to_string().contains("newer"));
         assert_eq!(fs::read(&path).unwrap(), bytes);
         set(VERSION);
-        assert!(open(&path).is_ok());
+        assert!(open(&path, Duration::MAX).is_ok());
     }
 
     #[test]
@@ -392,7 +389,7 @@ mod tests {
         drop(old);
         let alice: Name = "alice".parse().unwrap();
         for _ in 0..2 {
-            let (database, _) = open(&path).unwrap();
+            let (database, _) = open(&path, Duration::MAX).unwrap();
             assert_eq!(versions(&database), Ok((APPLICATION_ID, VERSION)));
             let credentials = accounts::credentials(&database, &alice).unwrap().unwrap();
             assert_eq!(credentials.session, Some([0; 16]));
@@ -408,22 +405,22 @@ mod tests {
             let tables = tables.query_map([], |row| row.get(0)).unwrap();
             tables.map(Result::unwrap).collect()
         };
-        assert_eq!(tables(&open(&path).unwrap().0), tables(&made));
+        assert_eq!(tables(&open(&path, Duration::MAX).unwrap().0), tables(&made));
     }
 
     #[test]
     fn what_is_no_database_of_ours_is_refused() {
         let (folder, path) = made();
         let at = |name: &str| folder.path().join(name);
-        assert!(matches!(open(&at("nothing")), Err(Fault::Missing(_))));
+        assert!(matches!(open(&at("nothing"), Duration::MAX), Err(Fault::Missing(_))));
         fs::write(at("text"), "this is no database, although it is long enough to be one").unwrap();
-        assert!(matches!(open(&at("text")), Err(Fault::DamagedDatabase(_))));
+        assert!(matches!(open(&at("text"), Duration::MAX), Err(Fault::DamagedDatabase(_))));
         Connection::open(at("other")).unwrap().execute_batch("CREATE TABLE t (c)").unwrap();
-        assert!(matches!(open(&at("other")), Err(Fault::DamagedDatabase(_))));
+        assert!(matches!(open(&at("other"), Duration::MAX), Err(Fault::DamagedDatabase(_))));
 
         let mut bytes = fs::read(&path).unwrap();
         bytes[4096..].fill(0x55);
         fs::write(&path, bytes).unwrap();
-        assert!(matches!(open(&path), Err(Fault::DamagedDatabase(_))));
+        assert!(matches!(open(&path, Duration::MAX), Err(Fault::DamagedDatabase(_))));
     }
 }

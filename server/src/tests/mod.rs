@@ -65,7 +65,8 @@ impl Host {
         self.metrics = server.metrics();
         let (stop, stopped) = oneshot::channel();
         // A test that fails drops the other end, which stops the server as well.
-        let running = tokio::spawn(server.run(async { drop(stopped.await) }));
+        let running = async { server.run(async { drop(stopped.await) }).await.unwrap() };
+        let running = tokio::spawn(running);
         self.running = Some((stop, running));
     }
 
