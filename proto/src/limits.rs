@@ -112,6 +112,11 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a session with a peer lasts. After it the two are introduced anew, with new keys.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a path on which nobody says anything is kept. Within a conversation the next message takes half a round trip;
+/// an hour of life signs on a hundred paths that nobody uses would cost a phone megabytes, and a new path takes three
+/// round trips.
+pub const REST_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// Dials that one introduction may make at our door: every candidate, redialled a few times.
 pub const KNOCKS_MAX: usize = 64;
 

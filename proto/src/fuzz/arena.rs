@@ -342,7 +342,11 @@ impl Arena {
                 assert!(ids.iter().all(stored), "something is confirmed that is not on the disk");
                 link.confirmed.extend(ids);
             }
-            Content::Hello | Content::Bye | Content::Tick { .. } | Content::Typing { .. } => {}
+            Content::Bye
+            | Content::Hello
+            | Content::Rest
+            | Content::Tick { .. }
+            | Content::Typing { .. } => {}
         }
     }
 

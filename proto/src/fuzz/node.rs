@@ -98,6 +98,7 @@ fn friend(arena: &mut Arena, step: u8, script: &mut Script<'_>) {
             Content::Delivered { ids }
         }
         8 => Content::Hello,
+        9 if step & 0x10 != 0 => Content::Rest,
         9 => Content::Bye,
         10 => Content::Tick { answer: step & 0x10 != 0 },
         11 => Content::Typing { on: step & 0x10 != 0 },

@@ -10,6 +10,7 @@ mod guesses;
 mod outbox;
 mod peers;
 mod reach;
+mod rest;
 mod restore;
 mod resumption;
 mod server;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Change, Conn, Event, Hold, NoPath, Node, Output, Refused, resumption::Resumption};
 use crate::{
     id::MessageId,
-    limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
+    limits::{IN_FLIGHT_MAX, QUEUE_MAX, REST_AFTER, SESSION_LIFETIME},
     message::{Body, Message},
     name::Name,
     reach::Policy,
@@ -35,6 +35,10 @@ pub(super) struct Peer {
     pub(super) doubted: bool,
     /// What has come and is not confirmed to them yet.
     pub(super) owed: Vec<MessageId>,
+    /// When somebody last said something that was more than a sign of life.
+    pub(super) busy: Time,
+    /// When it is time to propose that this path rests.
+    pub(super) rest: Time,
 }
 
 impl Peer {
@@ -46,9 +50,9 @@ impl Peer {
         session: Session,
     ) -> Self {
         let expires = now + SESSION_LIFETIME;
-        let owed = Vec::new();
-        let since = now;
-        Self { name, attempt, remote, session, since, expires, proven: false, doubted: false, owed }
+        let (since, busy, rest) = (now, now, now + REST_AFTER);
+        let (proven, doubted, owed) = (false, false, Vec::new());
+        Self { name, attempt, remote, session, since, expires, proven, doubted, owed, busy, rest }
     }
 
     /// What a frame says; `None` if a newer version says something that need not be known. A frame that
@@ -62,10 +66,40 @@ impl Peer {
         Content::decode_known(&plaintext).map_err(|_| SessionError::Malformed)
     }
 
+    /// Something was said, by either end.
+    fn note(&mut self, now: Time, content: &Content) {
+        match content {
+            Content::Delivered { .. } | Content::Message(_) | Content::Typing { .. } => {
+                (self.busy, self.rest) = (now, now + REST_AFTER);
+            }
+            Content::Bye | Content::Hello | Content::Rest | Content::Tick { .. } => {}
+        }
+    }
+
     /// When this session has to be looked after.
     pub(super) fn deadline(&self) -> Time {
-        self.session.tick_due().map_or(self.expires, |tick| tick.min(self.expires))
+        let due = self.expires.min(self.rest);
+        self.session.tick_due().map_or(due, |tick| tick.min(due))
     }
+
+    fn due(&self, now: Time) -> Due {
+        Due {
+            end: self.expires <= now,
+            tick: self.session.tick_due().is_some_and(|due| due <= now),
+            rest: self.rest <= now,
+        }
+    }
+}
+
+/// What a session has to be looked after for.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// It has lasted long enough.
+    end: bool,
+    /// A turn is owed.
+    tick: bool,
+    /// Nobody uses it.
+    rest: bool,
 }
 
 impl Node {
@@ -205,6 +239,9 @@ impl Node {
         let content = Peer::open(&mut peer.session, now, frame);
         peer.proven |= content.is_ok();
         peer.doubted &= content.is_err();
+        if let Ok(Some(content)) = &content {
+            peer.note(now, content);
+        }
         match content {
             Ok(Some(Content::Hello | Content::Tick { answer: false }) | None) => {}
             Ok(Some(Content::Message(message))) if message.body.is_within_bounds() => {
@@ -227,6 +264,7 @@ impl Node {
                 }
                 self.drop_path(now, conn);
             }
+            Ok(Some(Content::Rest)) => self.asked_to_rest(now, conn),
             // A peer who cannot be understood is not one to go on with; what waits stays waiting.
             Ok(Some(Content::Delivered { .. } | Content::Message(_))) | Err(_) => {
                 self.drop_path(now, conn);
@@ -276,7 +314,7 @@ impl Node {
     }
 
     /// Closes a connection that is of no use, and goes on as if the other end had.
-    fn drop_path(&mut self, now: Time, conn: Conn) {
+    pub(super) fn drop_path(&mut self, now: Time, conn: Conn) {
         // What has come is on disk before this is carried out, and they may know.
         self.send_receipt(now, conn);
         self.outputs.push_back(Output::ClosePeer(conn));
@@ -298,17 +336,22 @@ impl Node {
         self.event(Event::PathDown(name.clone()));
     }
 
-    /// Ends sessions that have lasted long enough, and takes turns that are owed.
+    /// Ends sessions that have lasted long enough, takes turns that are owed, and lets rest what nobody uses.
     pub(super) fn tend_sessions(&mut self, now: Time) {
         let due = self.peers.iter().filter(|(_, peer)| peer.deadline() <= now);
         let due: Vec<_> =
-            due.map(|(conn, peer)| (*conn, peer.name.clone(), peer.expires <= now)).collect();
-        for (conn, name, expired) in due {
-            if expired {
+            due.map(|(conn, peer)| (*conn, peer.name.clone(), peer.due(now))).collect();
+        for (conn, name, due) in due {
+            if due.end {
                 self.close_path(now, &name);
                 self.seek_path(now, &name);
-            } else {
+                continue;
+            }
+            if due.tick {
                 self.say(now, conn, &Content::Tick { answer: true });
+            }
+            if due.rest {
+                self.propose_rest(now, conn, &name);
             }
         }
     }
@@ -360,9 +403,10 @@ impl Node {
     pub(super) fn say(&mut self, now: Time, conn: Conn, content: &Content) -> Option<usize> {
         let peer = self.peers.get_mut(&conn)?;
         let plaintext = wire::encode(content);
+        peer.note(now, content);
         // Turns that answer nothing but turns would never end.
         let sealed = match content {
-            Content::Hello | Content::Tick { .. } => {
+            Content::Hello | Content::Rest | Content::Tick { .. } => {
                 peer.session.seal_tick(now, &mut self.rng, plaintext)
             }
             _ => peer.session.seal(now, &mut self.rng, plaintext),

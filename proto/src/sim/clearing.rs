@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     directory::Consent,
+    limits::REST_AFTER,
     message::Body,
     name::Name,
     time::Time,
@@ -24,8 +25,8 @@ const GREETING: Duration = Duration::from_secs(5);
 /// How long the server takes to carry out what was said on connections that have ended.
 const PARTING: Duration = Duration::from_secs(5);
 
-/// How long sessions may go on taking turns once nothing is left to say.
-const SETTLING: Duration = Duration::from_secs(5 * 60);
+/// How long sessions may go on taking turns, and agree to rest, once nothing is left to say.
+const SETTLING: Duration = Duration::from_secs(REST_AFTER.as_secs() + 5 * 60);
 
 /// How long there is silence then.
 const SILENCE: Duration = Duration::from_secs(10 * 60);

@@ -167,6 +167,7 @@ fn contents() -> Vec<Content> {
         Content::Bye,
         Content::Tick { answer: true },
         Content::Typing { on: true },
+        Content::Rest,
     ];
     [Content::Hello].into_iter().chain(bodies.map(said)).chain(others).collect()
 }
@@ -191,7 +192,7 @@ fn frames_are_what_they_were() {
 #[test]
 fn captured_frames_are_read_and_written_as_they_were() {
     let counts = read_and_write(STORED);
-    assert_eq!(counts, [("content", 12), ("reply", 19), ("request", 26), ("shortest_reply", 6)]);
+    assert_eq!(counts, [("content", 13), ("reply", 19), ("request", 26), ("shortest_reply", 6)]);
     for release in RELEASES {
         assert!(!read_and_write(release).is_empty());
     }

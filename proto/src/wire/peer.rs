@@ -38,10 +38,14 @@ pub enum Content {
         #[n(0)]
         on: bool,
     },
+    /// Nobody has said anything for long: the other end may close the connection, if the two can be introduced again
+    /// and nothing waits there.
+    #[n(6)]
+    Rest,
 }
 
 /// The number of the first kind of frame that this version does not know.
-const UNKNOWN: u32 = 6;
+const UNKNOWN: u32 = 7;
 
 impl Content {
     /// What a frame says; `None` if a newer version says something that it does not expect us to know.

@@ -189,11 +189,13 @@ impl World {
         let who = end.machine.clone();
         match delivery {
             Delivery::Frame(frame) => {
-                let stands = |node: &Node| node.stands(conn);
-                let node = |world: &Self| world.machines[&who].node.as_ref().is_some_and(stands);
-                let before = node(self);
+                let node = |world: &Self, holds: &dyn Fn(&Node) -> bool| {
+                    world.machines[&who].node.as_ref().is_some_and(holds)
+                };
+                let now = self.now;
+                let before = node(self, &|node| node.stands(conn) && !node.may_rest(now, conn));
                 self.feed(&who, Input::PeerFrame { conn, frame: &frame });
-                if before && !node(self) {
+                if before && !node(self, &|node| node.stands(conn)) {
                     self.happened(|| Happened::Unheard { who, conn });
                 }
             }

@@ -50,6 +50,11 @@ impl Node {
         self.peers.contains_key(&conn)
     }
 
+    /// Whether it gives this connection up if the other end has nothing to say either.
+    pub(crate) fn may_rest(&self, now: Time, conn: Conn) -> bool {
+        self.agrees_to_rest(now, conn)
+    }
+
     /// Says something, well sealed, that only a liar would say.
     pub(crate) fn lie(&mut self, now: Time, conn: Conn, content: &Content) {
         self.say(now, conn, content);

@@ -7,6 +7,7 @@ mod crash;
 mod hostile;
 mod lies;
 mod reach;
+mod rest;
 mod resumption;
 mod talk;
 
