@@ -421,6 +421,9 @@ impl Storage {
             Withdrawal::Unblock if mine.get(from) == Some(&Consent::Blocked) => {
                 mine.remove(from);
             }
+            Withdrawal::Reject if mine.get(from) == Some(&Consent::Accepted) => {
+                mine.remove(from);
+            }
             Withdrawal::Remove => {
                 mine.remove(from);
             }

@@ -70,6 +70,8 @@ pub(super) fn withdraw(
         // As for a note: of whoever was deleted meanwhile, nothing is written down.
         _ if !administration::exists(database, name)? => {}
         Withdrawal::Reject => {
+            // An acceptance that was under way is taken back by what was said after it.
+            delete_consent(database, name, from, Some(Consent::Accepted))?;
             decline(database, from, name)?;
             forget_notes(database, name, from)?;
         }
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn rejecting_ends_a_request_and_nothing_else() {
+    fn rejecting_ends_a_request_and_the_acceptance_just_before_it() {
         let database = people();
         send(&database, ["alice", "bob"], NoteKind::Request);
         withdraws(&database, "bob", "alice", Withdrawal::Reject);
@@ -345,7 +347,7 @@ mod tests {
         say(&database, "bob", "alice", Some(Accepted));
         withdraws(&database, "bob", "alice", Withdrawal::Reject);
         assert_eq!(said(&database, "alice", "bob"), Some(Accepted));
-        assert_eq!(said(&database, "bob", "alice"), Some(Accepted));
+        assert_eq!(said(&database, "bob", "alice"), None);
     }
 
     #[test]

@@ -186,6 +186,26 @@ fn crossing_requests_make_contacts() {
     }
 }
 
+/// The acceptance had left when the person thought again; the server went on introducing people who were no contacts.
+#[test]
+fn a_rejection_takes_back_the_acceptance_just_before_it() {
+    for seed in 20..30 {
+        let mut world = World::of(seed, &["alice", "bob"]);
+        world.add("alice", "bob").unwrap();
+        let now = world.now;
+        world.node("bob").accept(&name("alice")).unwrap();
+        world.node("bob").withdraw(now, &name("alice"), Withdrawal::Reject).unwrap();
+        world.settle("bob");
+        world.run();
+        assert_eq!(standing(&mut world, "bob", "alice"), None);
+        world.write("alice", "bob", "hello");
+        world.run();
+        assert!(!world.connected("alice", "bob"));
+        assert_eq!(world.texts("bob"), Vec::<String>::new());
+        assert!(!world.node("alice").contact(&name("bob")).unwrap().online, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_refused_request_is_not_told_and_may_come_again() {
     let mut world = World::of(5, &["alice", "bob"]);
