@@ -101,6 +101,8 @@ impl Node {
     pub fn accept(&mut self, name: &Name) -> Result<RequestId, Refused> {
         match self.contacts.get(name) {
             Some(contact) if contact.blocked => return Err(Refused::Blocked),
+            // What is being refused is no request any more.
+            Some(_) if self.withdraws_from(name) => return Err(Refused::NoRequest),
             Some(contact) if contact.standing == Standing::Pending => {}
             Some(contact) if contact.standing == Standing::Accepted => return self.nothing_to_do(),
             _ => return Err(Refused::NoRequest),
@@ -355,6 +357,12 @@ impl Node {
             self.remember(Contact { standing: Standing::Accepted, ..contact.clone() });
             self.seek_path(now, name);
         }
+    }
+
+    fn withdraws_from(&self, whom: &Name) -> bool {
+        let withdraws =
+            |request: &Request| matches!(request, Request::Withdraw { name, .. } if name == whom);
+        self.requests.values().any(withdraws)
     }
 
     fn is_requested(&self, name: &Name) -> bool {

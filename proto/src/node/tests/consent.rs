@@ -206,6 +206,20 @@ fn a_rejection_takes_back_the_acceptance_just_before_it() {
     }
 }
 
+/// The acceptance came to a contact that was forgotten meanwhile, and was taken for one with another identity.
+#[test]
+fn what_is_being_rejected_cannot_be_accepted() {
+    let mut world = World::of(30, &["alice", "bob"]);
+    world.add("alice", "bob").unwrap();
+    let now = world.now;
+    world.node("bob").withdraw(now, &name("alice"), Withdrawal::Reject).unwrap();
+    assert_eq!(world.node("bob").accept(&name("alice")), Err(Refused::NoRequest));
+    world.settle("bob");
+    world.run();
+    assert_eq!(standing(&mut world, "bob", "alice"), None);
+    assert_eq!(world.count("bob", &Event::IdentityChanged(name("alice"))), 0);
+}
+
 #[test]
 fn a_refused_request_is_not_told_and_may_come_again() {
     let mut world = World::of(5, &["alice", "bob"]);
