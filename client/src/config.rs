@@ -14,6 +14,8 @@ use crate::fault::{Fault, Usage};
 /// What holds for one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
+    /// Whether contacts on the same network are looked for while the server is gone.
+    pub(crate) lan_discovery: bool,
     /// The agent locks the account this long after the last command; never, if there is none.
     pub(crate) lock_after: Option<Duration>,
     /// The UDP port of the agent, for a router that is told by hand where packets to it go; any, if there is none.
@@ -26,13 +28,20 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { lock_after: None, port: None, port_mapping: true, read_receipts: true }
+        Self {
+            lan_discovery: false,
+            lock_after: None,
+            port: None,
+            port_mapping: true,
+            read_receipts: true,
+        }
     }
 }
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
+    LanDiscovery,
     LockAfter,
     Port,
     PortMapping,
@@ -93,6 +102,7 @@ impl Config {
     /// The value of `key`, as the file would have it.
     pub(crate) fn shown(&self, key: Key) -> String {
         match key {
+            Key::LanDiscovery => self.lan_discovery.to_string(),
             Key::LockAfter => self.lock_after.map_or("never".to_owned(), duration::show),
             Key::Port => self.port.map_or("any".to_owned(), |port| port.to_string()),
             Key::PortMapping => self.port_mapping.to_string(),
@@ -102,6 +112,7 @@ impl Config {
 
     fn take(&mut self, key: Key, value: &Value) -> Option<()> {
         match (key, value) {
+            (Key::LanDiscovery, Value::Switch(on)) => self.lan_discovery = *on,
             (Key::LockAfter, Value::Text(text)) if text == "never" => self.lock_after = None,
             (Key::LockAfter, Value::Text(text)) => {
                 let after = duration::parse(text).ok()?;
@@ -123,13 +134,14 @@ const LOCK_AFTER_MIN: Duration = Duration::from_secs(1);
 
 impl Key {
     /// All of them.
-    pub(crate) const ALL: [Key; 4] =
-        [Key::LockAfter, Key::Port, Key::PortMapping, Key::ReadReceipts];
+    pub(crate) const ALL: [Key; 5] =
+        [Key::LockAfter, Key::LanDiscovery, Key::Port, Key::PortMapping, Key::ReadReceipts];
 
     /// The name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Key::LockAfter => "agent.lock_after",
+            Key::LanDiscovery => "network.lan_discovery",
             Key::Port => "network.port",
             Key::PortMapping => "network.port_mapping",
             Key::ReadReceipts => "messages.read_receipts",
@@ -141,7 +153,7 @@ impl Key {
         match self {
             Key::LockAfter => "never, or a time span of at least 1s, like 30m or 12h",
             Key::Port => "any, or a UDP port like 41641; it holds from the next start of the agent",
-            Key::PortMapping | Key::ReadReceipts => "true or false",
+            Key::LanDiscovery | Key::PortMapping | Key::ReadReceipts => "true or false",
         }
     }
 
@@ -155,7 +167,9 @@ impl Key {
     fn typed(self, text: &str) -> Option<Value> {
         let value = match self {
             Key::LockAfter | Key::Port => Value::Text(text.to_owned()),
-            Key::PortMapping | Key::ReadReceipts => Value::Switch(text.parse().ok()?),
+            Key::LanDiscovery | Key::PortMapping | Key::ReadReceipts => {
+                Value::Switch(text.parse().ok()?)
+            }
         };
         let mut config = Config::default();
         config.take(self, &value).map(|()| value)

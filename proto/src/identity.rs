@@ -117,7 +117,8 @@ impl Entry {
     }
 }
 
-fn signed_bytes(name: &Name, identity: &PublicIdentity) -> Vec<u8> {
+/// A name and the keys of an identity, as they are signed, compared and bound to what two people share.
+pub(crate) fn signed_bytes(name: &Name, identity: &PublicIdentity) -> Vec<u8> {
     let mut bytes = length_prefixed(name.as_bytes());
     bytes.extend_from_slice(&identity.sign);
     bytes.extend_from_slice(&identity.agree);

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod login;
 pub mod message;
 pub mod name;
+pub mod neighbour;
 pub mod node;
 pub mod noise;
 pub mod note;

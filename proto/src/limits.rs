@@ -156,6 +156,18 @@ pub const RESUMPTION_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Connections of one such attempt on which a handshake is begun: each costs a key of the KEM and two agreements.
 pub const RESUMPTION_LINKS_MAX: usize = 8;
 
+/// How long a pseudonym is used by which contacts recognise each other on a network without a server. Shorter, and clocks
+/// that differ matter: those of two people may be apart by so much. Longer, and more of what somebody does is under one.
+pub const NEIGHBOUR_PERIOD: Duration = Duration::from_secs(15 * 60);
+
+/// Pseudonyms in an announcement, always: nobody counts contacts by it. They fill one packet with all that belongs
+/// to them. Whoever has more contacts has a share of them there in each period, and it is the share of both.
+pub const NEIGHBOUR_PSEUDONYMS: usize = 128;
+
+/// Addresses at which one contact is sought on a network, the newest that were announced: whoever announces again what a
+/// contact has announced has us dial there, 8 KiB each time.
+pub const NEIGHBOUR_ADDRESSES_MAX: usize = 4;
+
 /// Frames of one chain that may be left out before one that opens: each costs two hashes before anything
 /// is known to be true.
 pub const SKIPPED_GAP_MAX: u32 = 256;

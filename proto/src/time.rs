@@ -29,7 +29,8 @@ impl Add<Duration> for Time {
     }
 }
 
-/// Milliseconds since 1970 on somebody's wall clock. A label for people; nothing is decided by it.
+/// Milliseconds since 1970 on somebody's wall clock. A label for people; nothing is decided by it but which pseudonym
+/// holds on a network without a server.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct UnixTime(u64);
 

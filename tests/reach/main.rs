@@ -8,6 +8,7 @@
 )]
 
 mod kinds;
+mod lan;
 mod mapping;
 mod truth;
 

@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     ToAgent,
     account::{Account, Resumption},
+    lan::Lan,
     locking::{AutoLock, Locked},
     net::{Connected, FromServer, Link, Network, Peers, Reach},
     session_file::{self, SavedSession},
@@ -127,6 +128,7 @@ pub(super) struct Agent {
     pub(super) config: Config,
     pub(super) peers: Peers,
     pub(super) reach: Reach,
+    pub(super) lan: Lan,
     pub(super) stopping: bool,
     /// Until when nothing disappears, because the disk did not take it.
     pub(super) expiry_rests: Option<Instant>,
@@ -168,6 +170,7 @@ impl Agent {
         let mut agent = Self {
             profile: profile.clone(),
             reach: Reach::new(network.port()),
+            lan: Lan::default(),
             network,
             rng,
             account: None,
@@ -212,6 +215,7 @@ impl Agent {
             let deadline = self.account.as_ref().and_then(|account| account.node.deadline());
             let sleep = deadline.map(|deadline| self.now().until(deadline));
             let expiry = self.until_expiry();
+            let lan = self.until_lan();
             let lock = self.auto_lock.left().filter(|_| self.account.is_some());
             let nobody = self.account.is_none() && self.locked.is_none();
             let idle = nobody && Arc::strong_count(&self.visitors) <= RESIDENTS;
@@ -222,6 +226,7 @@ impl Agent {
                 () = wait(idle.then_some(IDLE)) => self.stopping = true,
                 () = wait(lock) => {}
                 () = wait(expiry) => {}
+                () = wait(lan) => {}
                 () = signalled(&mut terminate) => self.stopping = true,
                 () = signalled(&mut interrupt) => self.stopping = true,
             }
@@ -234,6 +239,7 @@ impl Agent {
                 taken += 1;
                 first = if taken < BATCH { inbox.try_recv().ok() } else { None };
             }
+            self.tend_lan();
             let failed = self.settle_beside_others().await.err();
             self.answer(failed.as_ref());
         }
@@ -302,6 +308,9 @@ impl Agent {
                 self.replies.push(reply);
             }
             ToAgent::Connected(connected) => self.connected(&connected),
+            ToAgent::Neighbour { pseudonyms, at } => {
+                self.handle(Input::Neighbour { pseudonyms: &pseudonyms, at });
+            }
             ToAgent::NetworkChanged => self.network_changed(),
             ToAgent::PeerSilent(conn) => self.handle(Input::PeerSilent(conn)),
             ToAgent::PeerClosed(conn) => {
@@ -396,7 +405,9 @@ impl Agent {
     pub(super) async fn leave(mut self) {
         self.uninstall();
         // Whoever has not heard by then finds out by itself.
-        let goodbyes = async { tokio::join!(self.network.idle(), self.reach.port_mapper.closed()) };
+        let goodbyes = async {
+            tokio::join!(self.network.idle(), self.reach.port_mapper.closed(), self.lan.close())
+        };
         let _ = tokio::time::timeout(FAREWELL, goodbyes).await;
         self.network.close();
     }

@@ -13,6 +13,7 @@ mod devices;
 mod disappearing;
 mod json;
 mod known_servers;
+mod lan;
 mod lock;
 mod locking;
 mod logins;
@@ -28,10 +29,10 @@ mod session_file;
 mod settle;
 mod store;
 
-use std::{fs::File, io::Write, process::ExitCode};
+use std::{fs::File, io::Write, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
-use hither_proto::node::Conn;
+use hither_proto::{neighbour::Pseudonym, node::Conn};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{launch::READY, paths::Profile};
@@ -43,6 +44,8 @@ enum ToAgent {
     Call(Call),
     /// A direct connection stands.
     Connected(net::Connected),
+    /// Somebody is announced on a network of this machine.
+    Neighbour { pseudonyms: Vec<Pseudonym>, at: SocketAddr },
     /// The network of this machine is another, or the machine has slept.
     NetworkChanged,
     /// A peer has closed, or has been cut off.

@@ -86,6 +86,7 @@ impl Agent {
             self.reconnect(Duration::ZERO);
         }
         self.map_port();
+        self.lan.begin_anew();
         self.handle(Input::NetworkChanged);
     }
 
@@ -248,6 +249,7 @@ fn checked(agent: &mut Agent) -> Result<(Duration, Value), Fault> {
     let (keeps, port) = (agent.reach.port_mapper.state(), agent.mapped_address());
     let Measured { filtering, lifetime } = agent.reach.measured;
     let surveying = matches!(agent.reach.survey, Some((_, Some(_))));
+    let lan_discovery = agent.lan_discovery();
     let (keep_alive, own_port) = (agent.network.keep_alive(), agent.network.port());
     let account = agent.account()?;
     let seen = account.node.seen();
@@ -296,6 +298,7 @@ fn checked(agent: &mut Agent) -> Result<(Duration, Value), Fault> {
             "port_mapping": port_mapping(keeps),
             "mapped": port.map(|port| port.to_string()),
             "port": own_port,
+            "lan_discovery": lan_discovery,
             "ipv6": ipv6.map(ToString::to_string),
             "addresses": own.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
@@ -329,7 +332,9 @@ fn found(agent: &mut Agent, name: &Name) -> Result<(bool, Value), Fault> {
     let reason = reason.or(why.map(|why| Reason::from(why).as_str()));
     let remedies = why.map(|why| Remedy::after(why, agent.here(), account.node.their_end(name)));
     let remedies = remedies.unwrap_or_default().into_iter().map(Remedy::as_str);
-    let remedies: Vec<_> = remedies.collect();
+    // On one network the server is not needed, if both want that.
+    let alone = reason == Some("no_server") && !agent.config.lan_discovery;
+    let remedies: Vec<_> = remedies.chain(alone.then_some(Remedy::LanDiscovery.as_str())).collect();
     let name = name.as_str();
     Ok((settled, json!({ "name": name, "path": path, "reason": reason, "remedies": remedies })))
 }

@@ -11,6 +11,7 @@ pub(super) enum Remedy {
     ForwardPort,
     Ipv6Here,
     Ipv6There,
+    LanDiscovery,
     PortThere,
 }
 
@@ -38,6 +39,7 @@ impl Remedy {
             Self::ForwardPort => "forward_port",
             Self::Ipv6Here => "ipv6_here",
             Self::Ipv6There => "ipv6_there",
+            Self::LanDiscovery => "lan_discovery",
             Self::PortThere => "port_there",
         }
     }

@@ -20,6 +20,7 @@ struct Checked {
     lifetime: Option<Lifetime>,
     port_mapping: String,
     mapped: Option<String>,
+    lan_discovery: String,
     ipv6: Option<String>,
     udp: bool,
 }
@@ -69,6 +70,7 @@ fn check(context: &Context) -> Result<(), Fault> {
     screen.print(&format!("lifetime   {}", text::lifetime(lifetime)))?;
     let mapped = text::port_mapping(&checked.port_mapping, checked.mapped.as_deref());
     screen.print(&format!("port       {mapped}"))?;
+    screen.print(&format!("lan        {}", text::lan_discovery(&checked.lan_discovery)))?;
     screen.print(&format!("ipv6       {}", checked.ipv6.as_deref().unwrap_or("none")))
 }
 

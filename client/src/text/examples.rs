@@ -150,6 +150,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "keep to yourself what you read",
             ),
             example("hither config set network.port 41641", "for a router that forwards it"),
+            example(
+                "hither config set network.lan_discovery true",
+                "find contacts on this network while the server is gone",
+            ),
         ],
     ),
     ("agent run", &[example("hither agent run", "under a supervisor such as systemd")]),

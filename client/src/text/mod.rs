@@ -13,7 +13,9 @@ use crate::untrusted::Untrusted;
 pub(crate) use examples::{Example, example_lines, examples};
 pub(crate) use exit_codes::{EXIT_CODES, exit_codes};
 pub(crate) use faults::{hint, message};
-pub(crate) use net::{filtering, lifetime, net_verdict, path_verdict, port_mapping, remedy};
+pub(crate) use net::{
+    filtering, lan_discovery, lifetime, net_verdict, path_verdict, port_mapping, remedy,
+};
 
 /// A time span, as one would say it.
 pub(crate) fn wait(span: Duration) -> String {

@@ -77,6 +77,15 @@ pub(crate) fn port_mapping(how: &str, mapped: Option<&str>) -> String {
     }
 }
 
+/// Whether contacts are looked for on this network.
+pub(crate) fn lan_discovery(state: &str) -> &'static str {
+    match state {
+        "off" => "contacts on this network are not looked for (`network.lan_discovery` is false)",
+        "active" => "the server does not answer: contacts on this network are looked for",
+        _ => "contacts on this network are looked for when the server does not answer",
+    }
+}
+
 /// Why there is no path to somebody, and what would help.
 pub(crate) fn path_verdict(name: &dyn std::fmt::Display, reason: &str) -> String {
     let why = match reason {
@@ -117,6 +126,9 @@ pub(crate) fn remedy(remedy: &str, name: &dyn std::fmt::Display) -> String {
         }
         "ipv6_here" => "IPv6 here; both ends need it".to_owned(),
         "ipv6_there" => format!("IPv6 where {name} is; both ends need it"),
+        "lan_discovery" => format!(
+            "if {name} is on the same network: `hither config set network.lan_discovery true`, here and there"
+        ),
         "port_there" => format!("the same where {name} is: a router that keeps or forwards a port"),
         other => other.to_owned(),
     }

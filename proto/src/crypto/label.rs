@@ -43,6 +43,8 @@ pub enum Label {
     LogoutServer,
     /// One message's key and nonce, from its chain.
     Message,
+    /// What two contacts share on a network without a server, and all that is derived from that.
+    Neighbour,
     /// A sealed contact note.
     Note,
     /// The prologue of the handshake between peers.
@@ -105,6 +107,7 @@ impl Label {
             Self::LogoutClient => b"hither/1 logout client",
             Self::LogoutServer => b"hither/1 logout server",
             Self::Message => b"hither/1 message",
+            Self::Neighbour => b"hither/1 neighbour",
             Self::Note => b"hither/1 note",
             Self::Peer => b"hither/1 peer",
             Self::PeerResumption => b"hither/1 peer resumption",

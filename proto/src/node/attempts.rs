@@ -93,6 +93,7 @@ impl Node {
         self.server_up
             && (self.changed.contains_key(name) || self.is_missed(name))
             && self.present.contains_key(name)
+            && !self.attempts.values().any(|attempt| attempt.name == *name)
             && self.may_have_path(name)
     }
 
@@ -114,7 +115,10 @@ impl Node {
     pub(super) fn seek_path(&mut self, now: Time, name: &Name) {
         let too_early = self.retries.get(name).is_some_and(|retry| retry.next > now);
         if !too_early && self.wants_resumption(name) {
-            return self.resume_path(now, name);
+            self.resume_path(now, name);
+        }
+        if !too_early && self.wants_neighbour(name) {
+            self.meet_neighbour(now, name);
         }
         if too_early || !self.wants_path(name) {
             return;
@@ -442,6 +446,9 @@ impl Node {
     }
 
     pub(super) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
+        // Who is sought again on this network soon after is sought under the same id, and a path may stand all the same.
+        let path = || self.peers.iter().find(|(_, peer)| peer.attempt == attempt);
+        let keep = keep.or_else(|| path().map(|(conn, _)| *conn));
         self.outputs.push_back(Output::CloseDoor { attempt, keep });
     }
 }
@@ -466,11 +473,6 @@ impl Attempt {
     /// Whether the caller waits for an answer until our door is open.
     pub(super) const fn is_unanswered(&self) -> bool {
         matches!(self.state, State::CalleeOpening { .. })
-    }
-
-    /// Whether it goes without the server.
-    pub(super) const fn is_resuming(&self) -> bool {
-        matches!(self.state, State::Resuming(_))
     }
 
     /// Whether it was begun a while ago.

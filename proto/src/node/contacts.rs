@@ -273,6 +273,7 @@ impl Node {
         self.vault_will_change();
         self.store(Change::Contact(contact.clone()));
         self.contacts.insert(contact.name.clone(), contact);
+        self.neighbours.outdate();
         self.put_vault();
     }
 
@@ -429,6 +430,7 @@ impl Node {
             self.store(Change::Cancelled { to: name.clone(), id });
         }
         self.contacts.remove(name);
+        self.neighbours.outdate();
         self.store(Change::ContactGone(name.clone()));
         self.put_vault();
     }

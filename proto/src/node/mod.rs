@@ -7,6 +7,7 @@ mod attempts;
 mod contacts;
 mod dials;
 mod guesses;
+mod neighbours;
 mod outbox;
 mod peers;
 mod reach;
@@ -29,6 +30,7 @@ use crate::{
     knock::KnockKey,
     message::Message,
     name::Name,
+    neighbour::Pseudonym,
     reach::{Policy, Probe},
     ticket::AttemptId,
     time::Time,
@@ -41,6 +43,8 @@ pub use contacts::ContactView;
 use contacts::Request;
 pub use dials::Dial;
 pub use guesses::Guess;
+pub use neighbours::Announcement;
+use neighbours::Neighbours;
 use outbox::Outbox;
 use peers::Peer;
 use reach::Seen;
@@ -67,6 +71,13 @@ pub enum Input<'a> {
         certificate: [u8; 32],
         /// Where it can be found, as far as this machine knows.
         candidates: Vec<Candidate>,
+    },
+    /// Somebody announces themselves on this machine's network.
+    Neighbour {
+        /// As what.
+        pseudonyms: &'a [Pseudonym],
+        /// Where.
+        at: SocketAddr,
     },
     /// The network of this machine is another, or may have forgotten this machine while it slept.
     NetworkChanged,
@@ -309,6 +320,8 @@ pub struct Node {
     paths: BTreeMap<Name, Conn>,
     /// What the last sessions have left.
     resumptions: BTreeMap<Name, Resumption>,
+    /// Who is on this network, as far as that matters.
+    neighbours: Neighbours,
     /// Whom there was a path to that may not stand any more.
     missed: BTreeSet<Name>,
     /// Why the last attempt at reaching somebody came to nothing.
@@ -377,6 +390,7 @@ impl Node {
             peers: BTreeMap::new(),
             paths: BTreeMap::new(),
             resumptions: BTreeMap::new(),
+            neighbours: Neighbours::default(),
             missed: BTreeSet::new(),
             failures: BTreeMap::new(),
             their_ends: BTreeMap::new(),
@@ -392,6 +406,7 @@ impl Node {
             Input::DoorOpened { attempt, certificate, candidates } => {
                 self.door_opened(now, attempt, certificate, candidates);
             }
+            Input::Neighbour { pseudonyms, at } => self.neighbour(now, pseudonyms, at),
             Input::NetworkChanged => self.network_changed(now),
             Input::PeerClosed(conn) => self.peer_closed(now, conn),
             Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
@@ -419,7 +434,8 @@ impl Node {
     /// When [`Input::Timeout`] is due.
     pub fn deadline(&self) -> Option<Time> {
         let attempts = self.attempts.values().map(Attempt::deadline);
-        let due = |name: &Name| self.wants_path(name) || self.wants_resumption(name);
+        let alone = |name: &Name| self.wants_resumption(name) || self.wants_neighbour(name);
+        let due = |name: &Name| self.wants_path(name) || alone(name);
         let retries = self.retries.iter().filter(|(name, _)| due(name));
         let sessions = self.peers.values().map(Peer::deadline);
         attempts.chain(retries.map(|(_, retry)| retry.next)).chain(self.grace).chain(sessions).min()

@@ -219,6 +219,8 @@ impl Node {
         self.paths.insert(name.clone(), conn);
         self.missed.remove(&name);
         self.failures.remove(&name);
+        // They may have been sought in two ways at once.
+        self.abort_attempts(|attempt| attempt.name == name && attempt.is_resuming());
         self.say(now, conn, &Content::Hello);
         self.event(Event::PathUp(name.clone(), remote));
         self.flush(now, &name);
@@ -261,6 +263,7 @@ impl Node {
                 // Who leaves on purpose is not to be looked for.
                 if self.paths.get(&name) == Some(&conn) {
                     self.resumptions.remove(&name);
+                    self.neighbours.lose(&name);
                 }
                 self.drop_path(now, conn);
             }
@@ -298,7 +301,9 @@ impl Node {
             if !peer.proven {
                 self.hold(peer.name.clone(), Hold::NoPath(NoPath::HandshakeFailed));
             }
-            if !self.server_up && self.resumptions.contains_key(&peer.name) {
+            let found_alone =
+                self.resumptions.contains_key(&peer.name) || self.neighbours.has_seen(&peer.name);
+            if !self.server_up && found_alone {
                 self.missed.insert(peer.name.clone());
             }
             self.seek_path(now, &peer.name);

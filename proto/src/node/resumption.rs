@@ -1,5 +1,6 @@
 //! People who find each other again while the server is gone: whoever had a path to a contact shares a secret with them
-//! for a day, from which both derive an attempt, its knocks and the pre-shared key of a new handshake.
+//! for a day, from which both derive an attempt, its knocks and the pre-shared key of a new handshake. Contacts on one
+//! network have another such secret (`neighbours.rs`); what comes of an attempt is the same for both.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -14,6 +15,7 @@ use crate::{
     knock::KnockKey,
     limits::{INTRODUCTIONS_MAX, RESUMPTION_LIFETIME, RESUMPTION_LINKS_MAX},
     name::Name,
+    neighbour::Arrangement,
     reach::Policy,
     ticket::AttemptId,
     time::Time,
@@ -39,10 +41,12 @@ impl Resumption {
         derive(&[], self.secret.expose(), Label::PeerResumption, &[part as u8])
     }
 
-    fn attempt(&self) -> AttemptId {
-        let mut id = AttemptId([0; 16]);
-        id.0.copy_from_slice(&self.part(Part::Attempt).expose()[..16]);
-        id
+    fn arrangement(&self) -> Arrangement {
+        let mut attempt = AttemptId([0; 16]);
+        attempt.0.copy_from_slice(&self.part(Part::Attempt).expose()[..16]);
+        let [caller_knock, callee_knock, psk] =
+            [Part::CallerKnock, Part::CalleeKnock, Part::Psk].map(|part| self.part(part));
+        Arrangement { attempt, caller_knock, callee_knock, psk }
     }
 }
 
@@ -55,14 +59,26 @@ enum Part {
     Psk = 3,
 }
 
+/// How somebody is found without the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// Where they were last.
+    LastAddress,
+    /// Where they announce themselves on this network.
+    Network,
+}
+
 /// An attempt that the server knows nothing of. The handshake runs on each of its connections for itself.
 #[derive(Debug)]
 pub(super) struct Resuming {
+    way: Way,
     psk: Secret<32>,
     /// Whether this end speaks first: the one with the lower identity does.
     calls: bool,
-    /// Where the other end was, and the knocks that it lets in; until the own door is open.
-    dial: Option<(SocketAddr, KnockKey)>,
+    /// The knocks that the other end lets in.
+    knock: Secret<32>,
+    /// Where the other end may be; until the own door is open.
+    waiting: Option<Vec<SocketAddr>>,
     /// The hash of the certificate that this end's door answers with.
     certificate: [u8; 32],
     /// What the caller waits for, on each connection.
@@ -76,22 +92,48 @@ impl Node {
             && self.resumptions.contains_key(name)
             && self.is_missed(name)
             && self.may_have_path(name)
+            && !self.is_attempted(name, Way::LastAddress)
     }
 
     /// Looks for somebody where they were.
     pub(super) fn resume_path(&mut self, now: Time, name: &Name) {
         let theirs = self.contacts.get(name).and_then(|contact| contact.identity);
         let Some((theirs, resumption)) = theirs.zip(self.resumptions.get(name)) else { return };
-        let id = resumption.attempt();
+        let (arrangement, remote) = (resumption.arrangement(), resumption.remote);
         let calls = self.entry.identity < theirs;
-        let [caller, callee] =
-            [Part::CallerKnock, Part::CalleeKnock].map(|part| resumption.part(part));
-        let (mine, theirs) = if calls { (caller, callee) } else { (callee, caller) };
-        let dial = Some((resumption.remote, KnockKey(theirs)));
-        let (psk, certificate) = (resumption.part(Part::Psk), [0; 32]);
-        let resuming = Resuming { psk, calls, dial, certificate, handshakes: BTreeMap::new() };
+        self.arrange(now, name, Way::LastAddress, calls, arrangement, vec![remote]);
+    }
+
+    /// Begins an attempt that the server knows nothing of.
+    pub(super) fn arrange(
+        &mut self,
+        now: Time,
+        name: &Name,
+        way: Way,
+        calls: bool,
+        arrangement: Arrangement,
+        addresses: Vec<SocketAddr>,
+    ) {
+        let Arrangement { attempt: id, caller_knock, callee_knock, psk } = arrangement;
+        let (mine, theirs) =
+            if calls { (caller_knock, callee_knock) } else { (callee_knock, caller_knock) };
+        let (knock, waiting) = (theirs, Some(addresses));
+        let (certificate, handshakes) = ([0; 32], BTreeMap::new());
+        let resuming = Resuming { way, psk, calls, knock, waiting, certificate, handshakes };
         self.open_door(id, &mine);
         self.attempts.insert(id, Attempt::new(now, name, State::Resuming(Box::new(resuming))));
+    }
+
+    /// The other end of such an attempt may be here, too.
+    pub(super) fn also_at(&mut self, now: Time, id: AttemptId, address: SocketAddr) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let State::Resuming(resuming) = &mut attempt.state else { return };
+        if let Some(waiting) = &mut resuming.waiting {
+            waiting.push(address);
+        } else {
+            let knock = KnockKey(resuming.knock.duplicate());
+            self.dial(now, id, None, knock, vec![Candidate(address)]);
+        }
     }
 
     /// The door of such an attempt is open.
@@ -99,8 +141,9 @@ impl Node {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let State::Resuming(resuming) = &mut attempt.state else { return };
         resuming.certificate = certificate;
-        if let Some((remote, knock)) = resuming.dial.take() {
-            self.dial(now, id, None, knock, vec![Candidate(remote)]);
+        if let Some(addresses) = resuming.waiting.take() {
+            let knock = KnockKey(resuming.knock.duplicate());
+            self.dial(now, id, None, knock, addresses.into_iter().map(Candidate).collect());
         }
     }
 
@@ -194,14 +237,30 @@ impl Node {
         !self.has_sound_path(name)
             && self.is_friend(name)
             && self.policy(name) != Policy::Never
-            && !self.attempts.values().any(|attempt| attempt.name == *name)
             && self.attempts.len() < INTRODUCTIONS_MAX
+    }
+
+    /// Whether somebody is being looked for in a way that takes no server.
+    pub(super) fn is_attempted(&self, name: &Name, way: Way) -> bool {
+        self.attempts.values().any(|attempt| attempt.name == *name && attempt.goes(way))
     }
 
     /// Whether something waits for `name`, or there was a path to them.
     pub(super) fn is_missed(&self, name: &Name) -> bool {
         self.missed.contains(name)
             || self.outboxes.get(name).is_some_and(|outbox| !outbox.is_empty())
+    }
+}
+
+impl Attempt {
+    /// Whether it goes without the server.
+    pub(super) const fn is_resuming(&self) -> bool {
+        matches!(self.state, State::Resuming(_))
+    }
+
+    /// Whether it goes without the server, in this way.
+    pub(super) fn goes(&self, way: Way) -> bool {
+        matches!(&self.state, State::Resuming(resuming) if resuming.way == way)
     }
 }
 

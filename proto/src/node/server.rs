@@ -35,6 +35,7 @@ impl Node {
         for name in self.abort_attempts(Attempt::is_resuming) {
             self.missed.insert(name);
         }
+        self.forget_neighbours();
         // Before any introduction: whoever is not to be told must not be told by the first.
         self.tell_reach();
         self.put_vault();

@@ -9,9 +9,10 @@ use crate::{
     id::MessageId,
     knock::KnockKey,
     message::{Body, Message},
+    neighbour::{Arrangement, Pair, Period},
     session::Session,
     ticket::{AttemptId, Party, Ticket},
-    time::Time,
+    time::{Time, UnixTime},
     wire::{self, peer::Content},
 };
 
@@ -52,6 +53,27 @@ fn tickets_are_what_they_were() {
     page.bytes("secret", &[0x71; 32]);
     page.bytes("psk", psk().expose());
     page.matches("ticket.txt", include_str!("../../vectors/ticket.txt"));
+}
+
+#[test]
+fn neighbours_are_what_they_were() {
+    let ((alice, a), (bob, b)) = (alice(), bob());
+    let pair = Pair::of((&alice, &a), (&bob, &b.public())).unwrap();
+    let wall = 1_800_000_899_999;
+    let period = Period::of(UnixTime::from_millis(wall));
+    let Arrangement { attempt, caller_knock, callee_knock, psk } = pair.arrangement(period);
+    let mut page = Page::new(
+        "What alice and bob of entry.txt call each other on a network without a server, in one period.",
+    );
+    page.number("milliseconds", wall);
+    page.bytes("neighbour", pair.secret().expose());
+    page.bytes("attempt", &attempt.0);
+    page.bytes("caller_knock", caller_knock.expose());
+    page.bytes("callee_knock", callee_knock.expose());
+    page.bytes("psk", psk.expose());
+    page.bytes("alice", &pair.mine(period).0);
+    page.bytes("bob", &pair.theirs(period).0);
+    page.matches("neighbour.txt", include_str!("../../vectors/neighbour.txt"));
 }
 
 /// Writes the handshake, and gives both ends of the session on a connection with this exporter.

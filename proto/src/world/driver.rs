@@ -161,6 +161,7 @@ impl World {
             Output::CloseDoor { attempt, keep } => {
                 self.machine(who).doors.remove(&attempt);
                 self.machine(who).dials.remove(&attempt);
+                self.end_dials(who, attempt);
                 self.close_attempt(who, attempt, keep);
             }
             Output::ClosePeer(conn) => self.close(conn),

@@ -183,6 +183,13 @@ impl World {
         }
     }
 
+    /// Whoever opens a door for an attempt of the same id later dials anew.
+    pub(super) fn end_dials(&mut self, who: &str, attempt: AttemptId) {
+        for end in self.ends.values_mut() {
+            end.dialler &= !(end.machine == who && end.attempt == attempt);
+        }
+    }
+
     /// Closes what an attempt has led to, but for one connection.
     pub(super) fn close_attempt(&mut self, who: &str, attempt: AttemptId, keep: Option<Conn>) {
         let of_attempt = |(conn, end): (&Conn, &End)| {

@@ -139,6 +139,10 @@ impl Home {
         self.uplink.is_now(conditions);
     }
 
+    pub(super) const fn router(&self) -> &Namespace {
+        &self.router
+    }
+
     fn outermost(&self) -> &Namespace {
         self.carrier.as_ref().unwrap_or(&self.router)
     }
@@ -201,7 +205,7 @@ impl Home {
 
 /// A cable without delay between a device on each of two machines.
 #[track_caller]
-fn veth(one: &Namespace, first: &str, other: &Namespace, second: &str) {
+pub(super) fn veth(one: &Namespace, first: &str, other: &Namespace, second: &str) {
     one.ip(&format!(
         "link add {first} type veth peer name {second} netns {}
          link set {first} up",

@@ -4,6 +4,7 @@
 //! delay and loss. It takes root, and exists on Linux only.
 
 mod home;
+mod housemate;
 mod igd;
 mod internet;
 mod kind;
@@ -23,6 +24,7 @@ use std::{
 
 pub use self::{
     home::Home,
+    housemate::Housemate,
     internet::Conditions,
     kind::Kind,
     meeting::{Ending, Meeting},

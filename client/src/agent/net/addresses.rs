@@ -7,6 +7,7 @@ use std::{
 };
 
 use hither_proto::reach::Scope;
+use if_addrs::IfAddr;
 
 use super::door::plain;
 
@@ -39,6 +40,41 @@ pub(in crate::agent) fn own(server: Option<SocketAddr>) -> Vec<IpAddr> {
         }
     }
     own
+}
+
+/// A network that this machine is on: its own address there, and how many of its bits all have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neighbourhood {
+    pub(super) ip: IpAddr,
+    bits: u8,
+}
+
+impl Neighbourhood {
+    /// Whether no router is between this machine and `ip`.
+    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+        let (mine, theirs, length) = match (self.ip, ip) {
+            (IpAddr::V4(mine), IpAddr::V4(theirs)) => {
+                (u128::from(mine.to_bits()), u128::from(theirs.to_bits()), 32)
+            }
+            (IpAddr::V6(mine), IpAddr::V6(theirs)) => (mine.to_bits(), theirs.to_bits(), 128),
+            _ => return false,
+        };
+        let rest = length - u32::from(self.bits).min(length);
+        (mine ^ theirs).checked_shr(rest).unwrap_or(0) == 0
+    }
+}
+
+/// The local networks that this machine is on, whether they lead anywhere or not.
+pub(super) fn neighbourhoods() -> Vec<Neighbourhood> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    let up = interfaces.filter(|interface| {
+        interface.is_oper_up() && !interface.is_p2p() && !is_virtual(&interface.name)
+    });
+    let networks = up.map(|interface| match interface.addr {
+        IfAddr::V4(v4) => Neighbourhood { ip: v4.ip.into(), bits: v4.prefixlen },
+        IfAddr::V6(v6) => Neighbourhood { ip: v6.ip.into(), bits: v6.prefixlen },
+    });
+    networks.filter(|network| Scope::of(network.ip) == Scope::Local).collect()
 }
 
 /// The router on the way to everybody.
@@ -139,6 +175,24 @@ wg0\t000010AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
     fn tunnels_and_containers_are_told_from_the_rest() {
         assert!(["docker0", "br-1a2b", "wg0", "tun0", "veth12"].into_iter().all(is_virtual));
         assert!(!["eth0", "wlan0", "enp3s0", "br0", "lo"].into_iter().any(is_virtual));
+    }
+
+    #[test]
+    fn a_network_holds_what_is_reached_without_a_router() {
+        let home = Neighbourhood { ip: [192, 168, 1, 2].into(), bits: 24 };
+        let all = Neighbourhood { bits: 0, ..home };
+        let ula = Neighbourhood { ip: "fd00:1::2".parse().unwrap(), bits: 64 };
+        for (network, ip, held) in [
+            (home, "192.168.1.77", true),
+            (home, "192.168.2.77", false),
+            (home, "::ffff:192.168.1.77", false),
+            (all, "203.0.113.7", true),
+            (ula, "fd00:1::3", true),
+            (ula, "fd00:1:0:1::3", false),
+            (ula, "192.168.1.77", false),
+        ] {
+            assert_eq!(network.holds(ip.parse().unwrap()), held, "{network:?} {ip}");
+        }
     }
 
     #[test]

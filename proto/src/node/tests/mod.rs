@@ -6,6 +6,7 @@ mod conversation;
 mod crash;
 mod hostile;
 mod lies;
+mod neighbours;
 mod reach;
 mod rest;
 mod resumption;
