@@ -10,6 +10,7 @@
 mod accounts;
 mod api;
 mod bare;
+mod build;
 mod command;
 mod crowd;
 mod disk;
@@ -55,9 +56,9 @@ struct Shared {
 type Area = (&'static str, fn(&mut Shared) -> Vec<Row>);
 
 /// Too long for a run of everything: measured when they are named. The last takes root, too.
-const HEAVY: [&str; 2] = ["idle-many", "reach"];
+const HEAVY: [&str; 3] = ["build", "idle-many", "reach"];
 
-const AREAS: [Area; 15] = [
+const AREAS: [Area; 16] = [
     ("login", |_| login::measure()),
     ("idle", |_| idle::measure()),
     ("first-message", |_| first_message()),
@@ -71,6 +72,7 @@ const AREAS: [Area; 15] = [
     ("introduce", |_| introduce::measure()),
     ("memory", |shared| memory::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
     ("start", |shared| start::measure(shared.crowd.get_or_insert_with(Crowd::gather))),
+    ("build", |_| build::measure()),
     ("idle-many", |_| idle::measure_many()),
     ("reach", |_| reach()),
 ];

@@ -84,6 +84,7 @@ network_backend = "epoll"
 modules_enabled = {{ "roster", "saslauth", "tls", "disco" }}
 modules_disabled = {{ "s2s", "offline" }}
 authentication = "internal_hashed"
+password_hash = "SHA-256"
 storage = "internal"
 c2s_ports = {{ }}
 c2s_direct_tls_ports = {{ {port} }}

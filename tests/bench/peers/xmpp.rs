@@ -1,24 +1,19 @@
-//! As much of an XMPP client as logs in: RFC 6120 over TLS from the first byte, SCRAM-SHA-1 of RFC 5802.
+//! As much of an XMPP client as logs in: RFC 6120 over TLS from the first byte, SCRAM-SHA-256 of RFC 7677.
 
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    num::NonZeroU32,
     sync::{Arc, OnceLock},
 };
 
-use aws_lc_rs::{
-    digest::{self, SHA1_FOR_LEGACY_USE_ONLY},
-    hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY},
-    pbkdf2::{self, PBKDF2_HMAC_SHA1},
-};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hither_proto::crypto::derive::{authenticate, hash};
 use hither_tests::wire::trusting_tls;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 const HOST: &str = "localhost";
 
-type Sha1 = [u8; 20];
+type Sha256 = [u8; 32];
 
 /// What all clients of a server share: their TLS, and the password that all accounts have.
 #[derive(Debug)]
@@ -26,7 +21,7 @@ pub(super) struct Logins {
     tls: Arc<ClientConfig>,
     password: &'static str,
     /// The password, salted and stretched: clients keep it.
-    salted: OnceLock<Sha1>,
+    salted: OnceLock<Sha256>,
 }
 
 /// A client that is logged in.
@@ -65,25 +60,20 @@ impl Logins {
         let first = format!("n={name},r={}", BASE64_STANDARD.encode(nonce));
         let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
         let opening = BASE64_STANDARD.encode(format!("n,,{first}"));
-        client.says(&format!("<auth {sasl} mechanism='SCRAM-SHA-1'>{opening}</auth>"));
+        client.says(&format!("<auth {sasl} mechanism='SCRAM-SHA-256'>{opening}</auth>"));
         let challenge = decoded(&client.hears("</challenge>"));
         let field = |name: &str| {
             let field = challenge.split(',').find_map(|field| field.strip_prefix(name));
             field.expect("a field of the challenge")
         };
         let (salt, rounds) = (BASE64_STANDARD.decode(field("s=")).unwrap(), field("i="));
-        let salted = self.salted.get_or_init(|| {
-            let rounds: NonZeroU32 = rounds.parse().unwrap();
-            let mut salted = Sha1::default();
-            let password = self.password.as_bytes();
-            pbkdf2::derive(PBKDF2_HMAC_SHA1, rounds, &salt, password, &mut salted);
-            salted
-        });
+        let salted = self
+            .salted
+            .get_or_init(|| stretched(self.password.as_bytes(), &salt, rounds.parse().unwrap()));
         let last = format!("c=biws,r={}", field("r="));
         let said = format!("{first},{challenge},{last}");
         let key = authenticated(salted, b"Client Key");
-        let stored = digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, &key);
-        let signature = authenticated(stored.as_ref(), said.as_bytes());
+        let signature = authenticated(&hash(&[&key]), said.as_bytes());
         let proof: Vec<u8> = key.iter().zip(signature).map(|(key, mask)| key ^ mask).collect();
         let answer = BASE64_STANDARD.encode(format!("{last},p={}", BASE64_STANDARD.encode(proof)));
         client.says(&format!("<response {sasl}>{answer}</response>"));
@@ -133,7 +123,14 @@ fn decoded(xml: &str) -> String {
     String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
 }
 
-fn authenticated(key: &[u8], text: &[u8]) -> Sha1 {
-    let tag = hmac::sign(&hmac::Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, key), text);
-    tag.as_ref().try_into().expect("as long as SHA-1")
+/// The first block of PBKDF2, which is all there is of it.
+fn stretched(password: &[u8], salt: &[u8], rounds: usize) -> Sha256 {
+    let first = authenticated(password, &[salt, &[0, 0, 0, 1]].concat());
+    let each = std::iter::successors(Some(first), |last| Some(authenticated(password, last)));
+    let sum = |sum: Sha256, next: Sha256| std::array::from_fn(|at| sum[at] ^ next[at]);
+    each.take(rounds).fold(Sha256::default(), sum)
+}
+
+fn authenticated(key: &[u8], text: &[u8]) -> Sha256 {
+    *authenticate(key, &[text]).expose()
 }
