@@ -50,7 +50,8 @@ fn copy(to: &Path) -> PathBuf {
 fn runs(mut command: Command, folder: &Path) {
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if name_text.starts_with("CARGO_") && name_text != "CARGO_HOME" || name == "HITHER_BIN_DIR" {
+        if name_text.starts_with("CARGO_") && name_text != "CARGO_HOME" || name == "HITHER_BIN_DIR"
+        {
             command.env_remove(name);
         }
     }

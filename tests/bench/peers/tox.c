@@ -1,6 +1,7 @@
 /* Two people on c-toxcore in one process, each on a thread that does nothing else: how many messages a second pass
  * from one to the other. Reads lines of "BYTES COUNT" and answers each with messages a second. */
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,9 +9,14 @@
 #include <string.h>
 #include <time.h>
 #include <tox/tox.h>
+#include <unistd.h>
 
 static atomic_long received;
-static atomic_bool over;
+static atomic_bool flowing, over;
+
+static void rest(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
 
 static void on_message(Tox *tox, uint32_t friend, TOX_MESSAGE_TYPE type, const uint8_t *text,
                        size_t length, void *data) {
@@ -19,7 +25,10 @@ static void on_message(Tox *tox, uint32_t friend, TOX_MESSAGE_TYPE type, const u
 }
 
 static void *reads(void *tox) {
-    while (!atomic_load(&over)) tox_iterate(tox, NULL);
+    while (!atomic_load(&over)) {
+        tox_iterate(tox, NULL);
+        if (!atomic_load(&flowing)) rest();
+    }
     return NULL;
 }
 
@@ -58,7 +67,7 @@ int main(void) {
     while (!sees(alice) || !sees(bob)) {
         tox_iterate(alice, NULL);
         tox_iterate(bob, NULL);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        rest();
     }
     pthread_t reader;
     if (pthread_create(&reader, NULL, reads, bob) != 0) return 1;
@@ -68,8 +77,13 @@ int main(void) {
     long count;
     uint8_t text[TOX_MAX_MESSAGE_LENGTH];
     memset(text, 'x', sizeof text);
-    while (scanf("%zu %ld", &bytes, &count) == 2 && bytes <= sizeof text) {
+    for (;;) {
+        /* Friends of whom nothing is heard are taken to be gone. */
+        struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+        while (poll(&input, 1, 20) == 0) tox_iterate(alice, NULL);
+        if (scanf("%zu %ld", &bytes, &count) != 2 || bytes > sizeof text) break;
         atomic_store(&received, 0);
+        atomic_store(&flowing, true);
         double began = now();
         long sent = 0;
         while (atomic_load(&received) < count) {
@@ -80,6 +94,7 @@ int main(void) {
             }
             tox_iterate(alice, NULL);
         }
+        atomic_store(&flowing, false);
         printf("%f\n", (double)count / (now() - began));
         fflush(stdout);
     }
