@@ -69,3 +69,23 @@ fn as_root(args: &[&str]) -> Result<(), Failure> {
         false => Err(Failure::new("apt-get failed; what it says stands above.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(args: &[&str]) -> Option<Vec<OsString>> {
+        with_place(&args.iter().map(OsString::from).collect::<Vec<_>>()).ok()
+    }
+
+    #[test]
+    fn the_file_is_meant_where_the_command_is_typed() {
+        let here = path::absolute("figures.json").unwrap();
+        assert_eq!(
+            placed(&["flow", "--json", "figures.json"]),
+            Some(vec!["flow".into(), "--json".into(), here.into()])
+        );
+        assert_eq!(placed(&["flow"]), Some(vec!["flow".into()]));
+        assert_eq!(placed(&["--json"]), None);
+    }
+}
