@@ -51,6 +51,7 @@ pub(crate) fn measure() -> Vec<Row> {
         unit,
         measured,
         floor: None,
+        peer: None,
         target: Some(target),
     };
     vec![

@@ -200,7 +200,7 @@ impl<'l> Doorway<'l> {
 
     /// Registers somebody, who asks to be a contact and is accepted.
     #[track_caller]
-    fn befriend(&self, name: &str) -> (Online, Entry) {
+    pub(crate) fn befriend(&self, name: &str) -> (Online, Entry) {
         self.waits_for_its_turn();
         let mut online = Account::new(name).registers(self.server);
         let theirs = online.looks_up(self.alice.name());

@@ -8,26 +8,17 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-/// A message as the store keeps it: sealed, padded, with a nonce and a tag.
-const ROW_BYTES: usize = 24 + 256 + 16;
+/// What people write is about so long.
+pub(crate) const TEXT_BYTES: usize = 100;
 
-/// What fits into one commit.
-const BATCH: usize = 1_024;
+/// What is stored beside a message that is sealed: a nonce and a tag.
+const SEAL_BYTES: usize = 24 + 16;
 
 /// A database with a table such as the store has.
 #[derive(Debug)]
 pub(crate) struct Table {
     database: Connection,
     rows: u64,
-}
-
-/// Which end of a conversation a table belongs to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum End {
-    /// Rows are written, and settled once they have arrived.
-    Writer,
-    /// Rows are written.
-    Reader,
 }
 
 impl Table {
@@ -38,6 +29,7 @@ impl Table {
         let database = Connection::open(folder.join("floor.sqlite")).unwrap();
         let made = database.execute_batch(
             "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
              CREATE TABLE message (
                  seq INTEGER PRIMARY KEY AUTOINCREMENT,
                  key BLOB NOT NULL UNIQUE,
@@ -52,36 +44,17 @@ impl Table {
         Self { database, rows: 0 }
     }
 
-    /// Writes so many rows, with one flush a batch. Settling them needs no flush of its own.
+    /// Writes a row for each message, with one flush for all.
     #[track_caller]
-    pub(crate) fn write(&mut self, count: usize, end: End) {
-        for first in (0..count).step_by(BATCH) {
-            let keys: Vec<[u8; 16]> =
-                (first..count.min(first + BATCH)).map(|_| self.key()).collect();
-            self.commit("FULL", |database| {
-                let insert =
-                    "INSERT INTO message (key, conversation, state, sealed) VALUES (?1, 1, 2, ?2)";
-                let mut insert = database.prepare_cached(insert).unwrap();
-                for key in &keys {
-                    insert.execute(params![key, [key[0]; ROW_BYTES]]).unwrap();
-                }
-            });
-            if end == End::Writer {
-                self.commit("NORMAL", |database| {
-                    let settle = "UPDATE message SET state = 3 WHERE key = ?1 AND state = 2";
-                    let mut settle = database.prepare_cached(settle).unwrap();
-                    for key in &keys {
-                        assert_eq!(settle.execute(params![key]), Ok(1));
-                    }
-                });
-            }
-        }
-    }
-
-    fn commit(&self, synchronous: &str, work: impl FnOnce(&Connection)) {
-        self.database.pragma_update(None, "synchronous", synchronous).unwrap();
+    pub(crate) fn insert(&mut self, messages: &[Vec<u8>]) {
+        let keys: Vec<[u8; 16]> = messages.iter().map(|_| self.key()).collect();
         self.database.execute_batch("BEGIN IMMEDIATE").unwrap();
-        work(&self.database);
+        let insert = "INSERT INTO message (key, conversation, state, sealed) VALUES (?1, 1, 2, ?2)";
+        let mut insert = self.database.prepare_cached(insert).unwrap();
+        for (key, message) in keys.iter().zip(messages) {
+            let sealed = [&message[..], &[7; SEAL_BYTES]].concat();
+            assert_eq!(insert.execute(params![key, sealed]), Ok(1));
+        }
         self.database.execute_batch("COMMIT").unwrap();
     }
 
@@ -109,7 +82,13 @@ impl Log {
     /// Appends as many bytes as a message has, and waits until they are on the disk.
     #[track_caller]
     pub(crate) fn append(&mut self) {
-        self.0.write_all(&[7; ROW_BYTES]).unwrap();
+        self.0.write_all(&vec![7; padded(TEXT_BYTES) + SEAL_BYTES]).unwrap();
         self.0.sync_data().unwrap();
     }
+}
+
+/// How long a text is with what comes with it, as it is stored and sent.
+pub(crate) const fn padded(text_bytes: usize) -> usize {
+    // An id, a time, a kind and a name.
+    (text_bytes + 40).next_multiple_of(256)
 }

@@ -1,7 +1,6 @@
 //! Messages a second from one agent to another, durable at both ends.
 
 use std::{
-    path::PathBuf,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -12,14 +11,33 @@ use serde_json::json;
 
 use crate::{
     api::Api,
-    disk::{End, Table},
-    loopback, process,
-    report::{Row, Target, Unit},
+    peers::Tox,
+    pipe, process,
+    report::{Peer, Row, Target, Unit},
     samples::{Samples, seconds, until},
 };
 
-/// What people write is about so long.
-const TEXT_BYTES: usize = 100;
+/// What people write is about so long, and what programs may send.
+const LENGTHS: [(usize, Metrics); 2] = [
+    (
+        100,
+        Metrics {
+            beside_floor: "messages of 100 bytes to `delivered`",
+            beside_peer: "the same, beside who keeps nothing",
+            sending: "the sender's time on a core for each",
+            receiving: "the receiver's",
+        },
+    ),
+    (
+        1024,
+        Metrics {
+            beside_floor: "messages of 1 KiB to `delivered`",
+            beside_peer: "messages of 1 KiB, beside who keeps nothing",
+            sending: "the sender's time on a core for 1 KiB",
+            receiving: "the receiver's time on a core for 1 KiB",
+        },
+    ),
+];
 
 /// Programs that send at once, and what each sends before it looks at the answers. An agent serves no
 /// more requests of one connection at once.
@@ -36,41 +54,70 @@ const QUEUE_MAX: u64 = 6_000;
 /// How long the whole flow of one round may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What is told of messages of one length.
+struct Metrics {
+    beside_floor: &'static str,
+    beside_peer: &'static str,
+    sending: &'static str,
+    receiving: &'static str,
+}
+
 pub(crate) fn measure() -> Vec<Row> {
     let lab = Lab::new("flow");
     let pair = Pair::meet(&lab);
-    pair.flow(WARM_UP);
+    let mut tox = Tox::start(&lab.path("tox"));
+    let lengths = LENGTHS.into_iter();
+    let rows =
+        lengths.flat_map(|(bytes, metrics)| of_length(&lab, &pair, &mut tox, bytes, &metrics));
+    let rows = rows.collect();
+    pair.has_arrived(LENGTHS.len() * (WARM_UP + ROUNDS * MESSAGES));
+    rows
+}
+
+#[track_caller]
+fn of_length(
+    lab: &Lab,
+    pair: &Pair,
+    tox: &mut Option<Tox>,
+    bytes: usize,
+    metrics: &Metrics,
+) -> [Row; 4] {
+    pair.flow(WARM_UP, bytes);
     let [mut rate, mut floor, mut sending, mut receiving] = [(); 4].map(|()| Samples::default());
+    let mut peer = tox.is_some().then(Samples::default);
     let agents = [pair.alice.agent(), pair.bob.agent()];
     for round in 0..ROUNDS {
         let before = agents.map(process::cpu);
-        rate.push(MESSAGES as f64 / seconds(|| pair.flow(MESSAGES)));
+        rate.push(MESSAGES as f64 / seconds(|| pair.flow(MESSAGES, bytes)));
         let after = agents.map(process::cpu);
         sending.push((after[0] - before[0]) / MESSAGES as f64);
         receiving.push((after[1] - before[1]) / MESSAGES as f64);
-        let folders = ["writer", "reader"].map(|end| lab.path(&format!("floor-{round}-{end}")));
-        floor.push(MESSAGES as f64 / seconds(|| bare(folders)));
+        let ends = ["writer", "reader"];
+        let [writer, reader] = ends.map(|end| lab.path(&format!("floor-{bytes}-{round}-{end}")));
+        let took = seconds(|| pipe::flow(MESSAGES, bytes, [&writer, &reader]));
+        floor.push(MESSAGES as f64 / took);
+        if let (Some(tox), Some(peer)) = (tox.as_mut(), peer.as_mut()) {
+            peer.push(tox.flow(MESSAGES, bytes));
+        }
     }
-    pair.has_arrived(WARM_UP + ROUNDS * MESSAGES);
-    let row = |what, unit, measured, floor, target| Row {
+    let row = |what, unit, measured, floor, peer, target| Row {
         area: "flow",
         what,
         unit,
         measured,
         floor,
+        peer,
         target,
     };
-    let cpu = |what, samples| row(what, Unit::Seconds, samples, None, None);
-    vec![
-        row(
-            "messages to `delivered`",
-            Unit::PerSecond,
-            rate,
-            Some(floor),
-            Some(Target::AtLeast(20_000.0)),
-        ),
-        cpu("sender's CPU for each", sending),
-        cpu("receiver's CPU for each", receiving),
+    let cpu = |what, samples| row(what, Unit::Seconds, samples, None, None, None);
+    let half = Some(Target::Share(0.5));
+    let ahead = Some(Target::Share(1.0));
+    let peer = Some(Peer { name: "c-toxcore", measured: peer });
+    [
+        row(metrics.beside_floor, Unit::PerSecond, rate.clone(), Some(floor), None, half),
+        row(metrics.beside_peer, Unit::PerSecond, rate, None, peer, ahead),
+        cpu(metrics.sending, sending),
+        cpu(metrics.receiving, receiving),
     ]
 }
 
@@ -94,9 +141,9 @@ impl Pair {
 
     /// Sends so many messages, and waits until the last of them is delivered.
     #[track_caller]
-    fn flow(&self, messages: usize) {
+    fn flow(&self, messages: usize, text_bytes: usize) {
         assert_eq!(messages % (SENDERS * AT_ONCE), 0);
-        let text = "x".repeat(TEXT_BYTES);
+        let text = "x".repeat(text_bytes);
         let (full, left) = (AtomicBool::new(false), AtomicUsize::new(SENDERS));
         thread::scope(|scope| {
             for _ in 0..SENDERS {
@@ -127,15 +174,4 @@ impl Pair {
         // And the message that made the path.
         assert_eq!(from_alice["unread"], messages + 1);
     }
-}
-
-/// The same rows in two databases, side by side, and the same bytes through a socket.
-#[track_caller]
-fn bare([writer, reader]: [PathBuf; 2]) {
-    thread::scope(|scope| {
-        for (folder, end) in [(writer, End::Writer), (reader, End::Reader)] {
-            scope.spawn(move || Table::create(&folder).write(MESSAGES, end));
-        }
-    });
-    loopback::stream(MESSAGES);
 }

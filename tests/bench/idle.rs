@@ -15,12 +15,15 @@ use hither_tests::{
 
 use crate::{
     bare::Bare,
+    peers::{Prosody, XmppClient},
     process,
-    report::{Row, Target, Unit},
-    samples::Samples,
+    report::{Peer, Row, Target, Unit},
+    samples::{Samples, alternately},
 };
 
 const CLIENTS: usize = 10_000;
+
+const ROUNDS: usize = 5;
 
 /// As many as one machine is asked to hold, and for how long.
 const MANY: usize = 50_000;
@@ -33,6 +36,39 @@ const AT_ONE_HOST: usize = 125;
 const AT_ONCE: usize = 16;
 
 pub(crate) fn measure() -> Vec<Row> {
+    let (cost, floor) = alternately(ROUNDS, our_memory, bare_memory);
+    let peer = Peer { name: "Prosody", measured: prosody_memory().map(Samples::once) };
+    let row = |what, measured, floor, peer, times| Row {
+        area: "idle",
+        what,
+        unit: Unit::Bytes,
+        measured,
+        floor,
+        peer,
+        target: Some(Target::Times(times)),
+    };
+    let beside_floor = "memory of a client at 10,000, its floor being a bare connection";
+    vec![
+        row(beside_floor, cost.clone(), Some(floor), None, 1.15),
+        row("the same, beside Prosody's", cost, None, Some(peer), 0.7),
+    ]
+}
+
+/// Memory of our server for each client.
+#[track_caller]
+fn our_memory() -> f64 {
+    let lab = Lab::new("idle");
+    let server = lab.server();
+    let before = process::resident(server.pid());
+    let clients = register(&server, CLIENTS);
+    let cost = (process::resident(server.pid()) - before) / CLIENTS as f64;
+    assert!(clients.iter().all(|client| !client.link.has_ended()), "all of them are there");
+    cost
+}
+
+/// The same for connections that nothing is done with.
+#[track_caller]
+fn bare_memory() -> f64 {
     let bare = Bare::start();
     let connect = |host: usize| {
         let place = place(host);
@@ -41,24 +77,25 @@ pub(crate) fn measure() -> Vec<Row> {
     };
     let before = process::resident(bare.pid());
     let connections = everybody(CLIENTS, connect);
-    let floor = (process::resident(bare.pid()) - before) / CLIENTS as f64;
+    let cost = (process::resident(bare.pid()) - before) / CLIENTS as f64;
     assert!(connections.iter().all(|connection| connection.close_reason().is_none()));
-    drop((connections, bare));
+    cost
+}
 
-    let lab = Lab::new("idle");
-    let server = lab.server();
-    let before = process::resident(server.pid());
-    let clients = register(&server, CLIENTS);
-    let cost = (process::resident(server.pid()) - before) / CLIENTS as f64;
-    assert!(clients.iter().all(|client| !client.link.has_ended()), "all of them are there");
-    vec![Row {
-        area: "idle",
-        what: "memory of a client at 10,000, its floor being a bare connection",
-        unit: Unit::Bytes,
-        measured: Samples::once(cost),
-        floor: Some(Samples::once(floor)),
-        target: Some(Target::Times(1.15)),
-    }]
+/// The same for another server, if it is installed.
+#[track_caller]
+fn prosody_memory() -> Option<f64> {
+    let lab = Lab::new("idle-prosody");
+    let prosody = Prosody::start(&lab.path("prosody"), CLIENTS)?;
+    let log_in = |host: usize| {
+        let accounts = host * AT_ONE_HOST..(host + 1) * AT_ONE_HOST;
+        accounts.map(|account| prosody.logs_in(account)).collect::<Vec<XmppClient>>()
+    };
+    let before = process::resident(prosody.pid());
+    let clients = everybody(CLIENTS, log_in);
+    let cost = (process::resident(prosody.pid()) - before) / CLIENTS as f64;
+    assert_eq!(clients.len(), CLIENTS);
+    Some(cost)
 }
 
 /// Measured only when it is asked for by name, because it takes a quarter of an hour and some gigabytes.
@@ -81,6 +118,7 @@ pub(crate) fn measure_many() -> Vec<Row> {
         unit,
         measured: Samples::once(measured),
         floor: None,
+        peer: None,
         target: Some(Target::AtMost(target)),
     };
     vec![

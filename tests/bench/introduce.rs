@@ -55,6 +55,7 @@ pub(crate) fn measure() -> Vec<Row> {
         unit,
         measured: Samples::once(measured),
         floor: None,
+        peer: None,
         target,
     };
     vec![

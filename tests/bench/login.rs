@@ -23,9 +23,10 @@ use hither_tests::{
 
 use crate::{
     bare::Bare,
+    peers::Prosody,
     process,
     ratchet::rng,
-    report::{Row, Target, Unit},
+    report::{Peer, Row, Target, Unit},
     samples::{Samples, alternately, seconds},
 };
 
@@ -50,6 +51,9 @@ const GUESS_PAUSE: Duration = Duration::from_millis(5);
 /// Guesses at each name, fewer than the server stands in a row.
 const GUESSES: usize = 4;
 
+/// Seven times fewer, as a share that is written out.
+const SEVENTH: Target = Target::Times(0.143);
+
 pub(crate) fn measure() -> Vec<Row> {
     let lab = Lab::new("login");
     let server = lab.server();
@@ -67,6 +71,7 @@ pub(crate) fn measure() -> Vec<Row> {
         unit: Unit::Seconds,
         measured,
         floor: Some(floor),
+        peer: None,
         target: Some(target),
     };
     let mut floor_hosts = Hosts(0x10_0000);
@@ -75,6 +80,13 @@ pub(crate) fn measure() -> Vec<Row> {
         || cost(&server, &mut people, &mut hosts),
         || bare_cost(&bare, &mut floor_hosts) + opaque_cost(),
     );
+    let prosody = Prosody::start(&lab.path("prosody"), PEOPLE);
+    let peer = prosody.map(|prosody| (0..ROUNDS).map(|_| prosody_cost(&prosody)).collect());
+    let beside_peer = Row {
+        floor: None,
+        peer: Some(Peer { name: "Prosody, SCRAM and TLS", measured: peer }),
+        ..row("the server's cores, beside Prosody's", cost.clone(), Samples::default(), SEVENTH)
+    };
     let together = Samples::once(PEOPLE as f64 * cost.median());
     let bursts = (0..BURSTS).map(|_| burst(&server, &mut people, &mut hosts)).collect();
     let (unknown, known) = guesses(&server, &people, &mut hosts);
@@ -86,6 +98,7 @@ pub(crate) fn measure() -> Vec<Row> {
             floor,
             Target::Times(1.25),
         ),
+        beside_peer,
         row(
             "the 99th of 64 at once, beside the cores of all",
             bursts,
@@ -129,6 +142,24 @@ fn cost(server: &Server, people: &mut [Account], hosts: &mut Hosts) -> f64 {
         }
     });
     (process::cpu(server.pid()) - before) / (PEOPLE * EACH) as f64
+}
+
+/// The same for another server.
+#[track_caller]
+fn prosody_cost(prosody: &Prosody) -> f64 {
+    let before = process::cpu(prosody.pid());
+    thread::scope(|scope| {
+        for first in 0..AT_ONCE {
+            scope.spawn(move || {
+                for _ in 0..EACH {
+                    (first..PEOPLE)
+                        .step_by(AT_ONCE)
+                        .for_each(|person| drop(prosody.logs_in(person)));
+                }
+            });
+        }
+    });
+    (process::cpu(prosody.pid()) - before) / (PEOPLE * EACH) as f64
 }
 
 /// The same for connections that nothing is done with.

@@ -1,8 +1,7 @@
 //! What the network of this machine costs without us.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     sync::mpsc,
     thread::{self, JoinHandle},
 };
@@ -12,37 +11,7 @@ use quinn::{Endpoint, RecvStream, SendStream};
 use tokio::runtime::{Builder, Runtime};
 
 /// A message as it travels: header, padded text and tag, and the length in front of it.
-pub(crate) const FRAME_BYTES: usize = 4 + 41 + 256 + 16;
-
-/// Messages that are written at once.
-const BATCH: usize = 64;
-
-/// Sends so many messages through TCP to a thread that reads them.
-#[track_caller]
-pub(crate) fn stream(messages: usize) {
-    let listener = TcpListener::bind(loopback()).unwrap();
-    let place = listener.local_addr().unwrap();
-    let reader = thread::spawn(move || {
-        let mut stream = listener.accept().unwrap().0;
-        let mut buffer = vec![0; BATCH * FRAME_BYTES];
-        let mut read = 0;
-        while read < messages * FRAME_BYTES {
-            match stream.read(&mut buffer).unwrap() {
-                0 => break,
-                bytes => read += bytes,
-            }
-        }
-        read
-    });
-    let mut stream = TcpStream::connect(place).unwrap();
-    let batch = vec![7; BATCH * FRAME_BYTES];
-    for first in (0..messages).step_by(BATCH) {
-        let count = BATCH.min(messages - first);
-        stream.write_all(&batch[..count * FRAME_BYTES]).unwrap();
-    }
-    drop(stream);
-    assert_eq!(reader.join().unwrap(), messages * FRAME_BYTES);
-}
+const FRAME_BYTES: usize = 4 + 41 + 256 + 16;
 
 /// A connection that stands, and at its other end a thread that answers.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ pub(crate) fn measure(crowd: &mut Crowd) -> Vec<Row> {
         unit: Unit::PerSecond,
         measured: Samples::once(rate),
         floor: None,
+        peer: None,
         target: None,
     };
     vec![
@@ -41,6 +42,7 @@ fn weigh(crowd: &Crowd, resident: &'static str, proportional: &'static str) -> [
         unit: Unit::Bytes,
         measured: Samples::once(bytes),
         floor: None,
+        peer: None,
         target: Some(Target::AtMost(TARGET)),
     };
     [row(resident, process::resident(agent)), row(proportional, process::proportional(agent))]

@@ -23,6 +23,31 @@ pub(crate) fn thread_cpu() -> f64 {
     nanoseconds.expect("time on a core") / 1e9
 }
 
+/// Seconds that the threads which a process has now have spent on a core, in finer steps.
+#[track_caller]
+pub(crate) fn threads_cpu(pid: u32) -> f64 {
+    of_threads(pid, "schedstat", |text| text.split(' ').next()?.parse().ok()) / 1e9
+}
+
+/// How often the threads which a process has now have been woken up after they had waited for something.
+#[track_caller]
+pub(crate) fn wakes(pid: u32) -> f64 {
+    of_threads(pid, "status", |text| {
+        let switches =
+            |line: &str| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok();
+        text.lines().find_map(switches)
+    })
+}
+
+#[track_caller]
+fn of_threads(pid: u32, file: &str, number: impl Fn(&str) -> Option<f64>) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process that runs");
+    // A thread may end in between.
+    let texts =
+        threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join(file)).ok());
+    texts.filter_map(|text| number(&text)).sum()
+}
+
 /// Bytes of memory that a process keeps in use.
 #[track_caller]
 pub(crate) fn resident(pid: u32) -> f64 {

@@ -57,6 +57,7 @@ fn in_a_chain() -> Row {
         unit: Unit::Seconds,
         measured,
         floor: Some(floor),
+        peer: None,
         target: Some(Target::Times(3.0)),
     }
 }
@@ -95,6 +96,7 @@ fn with_turns() -> Row {
         unit: Unit::Seconds,
         measured,
         floor: Some(floor),
+        peer: None,
         target: None,
     }
 }

@@ -82,6 +82,7 @@ fn row(what: &'static str, measured: Samples, round_trips: f64) -> Row {
         unit: Unit::Seconds,
         measured,
         floor: Some(Samples::once(ROUND_TRIP.as_secs_f64())),
+        peer: None,
         target: Some(Target::Times(round_trips)),
     }
 }

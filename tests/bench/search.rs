@@ -75,6 +75,7 @@ pub(crate) fn measure() -> Vec<Row> {
         unit: Unit::Seconds,
         measured,
         floor: Some(floor.clone()),
+        peer: None,
         target: Some(Target::AtMost(0.1)),
     };
     vec![

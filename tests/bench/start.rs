@@ -49,6 +49,7 @@ pub(crate) fn measure(crowd: &mut Crowd) -> Vec<Row> {
         unit: Unit::Seconds,
         measured,
         floor,
+        peer: None,
         target,
     };
     vec![

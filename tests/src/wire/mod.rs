@@ -16,6 +16,6 @@ pub use self::{
     impostor::{Forgery, Impostor},
     initial::{initials_in, version_negotiation},
     stranger::{Stranger, quic_client_gets_through},
-    tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client},
+    tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client, trusting_tls},
     versions::OtherVersion,
 };

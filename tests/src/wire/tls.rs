@@ -99,6 +99,18 @@ pub fn trimmed_server() -> ServerConfig {
     config
 }
 
+/// What a client of any other protocol says over TCP, which takes any certificate, too.
+#[must_use]
+pub fn trusting_tls() -> rustls::ClientConfig {
+    let provider = provider();
+    rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth()
+}
+
 /// A server whose certificate says nothing.
 #[must_use]
 pub fn any_server() -> ServerConfig {
