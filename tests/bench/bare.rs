@@ -1,4 +1,5 @@
-//! A QUIC server in a process of its own that does nothing with its connections: what they cost without us.
+//! A QUIC server in a process of its own that does nothing with its connections but say again what it hears: what
+//! they cost without us.
 
 use std::{
     env,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use hither_tests::wire::trimmed_server;
-use quinn::Endpoint;
+use quinn::{Endpoint, RecvStream, SendStream};
 
 /// What this program is told to be the server.
 pub(crate) const ARGUMENT: &str = "--bare-server";
@@ -62,10 +63,19 @@ pub(crate) fn serve() {
         println!("{}", endpoint.local_addr().unwrap());
         while let Some(caller) = endpoint.accept().await {
             tokio::spawn(async {
-                if let Ok(connection) = caller.await {
-                    connection.closed().await;
+                let Ok(connection) = caller.await else { return };
+                while let Ok((send, receive)) = connection.accept_bi().await {
+                    echo(send, receive).await;
                 }
             });
         }
     });
+}
+
+async fn echo(mut send: SendStream, mut receive: RecvStream) {
+    while let Ok(Some(chunk)) = receive.read_chunk(usize::MAX, true).await {
+        if send.write_chunk(chunk.bytes).await.is_err() {
+            return;
+        }
+    }
 }

@@ -51,6 +51,10 @@ const GUESS_PAUSE: Duration = Duration::from_millis(5);
 /// Guesses at each name, fewer than the server stands in a row.
 const GUESSES: usize = 4;
 
+/// What a login says both ways on its stream, and about how long it is.
+const TURNS: usize = 2;
+const TURN_BYTES: usize = 320;
+
 /// Seven times fewer, as a share that is written out.
 const SEVENTH: Target = Target::Times(0.143);
 
@@ -78,8 +82,14 @@ pub(crate) fn measure() -> Vec<Row> {
     let (cost, floor) = alternately(
         ROUNDS,
         || cost(&server, &mut people, &mut hosts),
-        || bare_cost(&bare, &mut floor_hosts) + opaque_cost(),
+        || bare_cost(&bare, &mut floor_hosts, 0) + opaque_cost(),
     );
+    let turns = (0..ROUNDS).map(|_| bare_cost(&bare, &mut floor_hosts, TURNS) + opaque_cost());
+    let beside_turns = "the same, beside a bare one that says as much on a stream";
+    let no_storage = Row {
+        target: None,
+        ..row(beside_turns, cost.clone(), turns.collect(), Target::Times(1.0))
+    };
     let prosody = Prosody::start(&lab.path("prosody"), PEOPLE);
     let peer = prosody.map(|prosody| (0..ROUNDS).map(|_| prosody_cost(&prosody)).collect());
     let beside_peer = Row {
@@ -98,6 +108,7 @@ pub(crate) fn measure() -> Vec<Row> {
             floor,
             Target::Times(1.25),
         ),
+        no_storage,
         beside_peer,
         row(
             "the 99th of 64 at once, beside the cores of all",
@@ -162,16 +173,20 @@ fn prosody_cost(prosody: &Prosody) -> f64 {
     (process::cpu(prosody.pid()) - before) / (PEOPLE * EACH) as f64
 }
 
-/// The same for connections that nothing is done with.
+/// The same for connections that nothing is done with, after so many turns of a stream.
 #[track_caller]
-fn bare_cost(bare: &Bare, hosts: &mut Hosts) -> f64 {
+fn bare_cost(bare: &Bare, hosts: &mut Hosts, turns: usize) -> f64 {
     let before = process::cpu(bare.pid());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             let place = Place::at(hosts.next());
             scope.spawn(move || {
                 for _ in 0..PEOPLE / AT_ONCE * EACH {
-                    place.try_connection_to(bare.address).unwrap().close(0_u32.into(), b"");
+                    let connection = match turns {
+                        0 => place.try_connection_to(bare.address),
+                        _ => place.try_turns_with(bare.address, turns, TURN_BYTES),
+                    };
+                    connection.unwrap().close(0_u32.into(), b"");
                 }
             });
         }

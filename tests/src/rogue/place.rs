@@ -63,6 +63,29 @@ impl Place {
         Ok(Link::on(self.endpoint.clone(), connection, pin))
     }
 
+    /// Tries to connect to a server that says again what it hears, and has it do that so many times with so many bytes.
+    ///
+    /// # Errors
+    /// If the server does not let it in.
+    #[track_caller]
+    pub fn try_turns_with(
+        &self,
+        address: SocketAddr,
+        turns: usize,
+        bytes: usize,
+    ) -> Result<Connection, ConnectionError> {
+        let connection = self.try_connection_to(address)?;
+        soon("what was said, again", async {
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            let mut heard = vec![0; bytes];
+            for _ in 0..turns {
+                send.write_all(&vec![1; bytes]).await.unwrap();
+                receive.read_exact(&mut heard).await.unwrap();
+            }
+        });
+        Ok(connection)
+    }
+
     /// Tries to connect to any server, and says nothing on the connection.
     ///
     /// # Errors
