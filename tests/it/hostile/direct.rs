@@ -40,11 +40,11 @@ fn whoever_ends_the_direct_connection_at_both_is_shown_nothing_and_found_out() {
         server.sends_astray(move |whose, door| {
             told.stands_in(whose, door, posing.contains(&whose));
         });
-        let sent = alice.sends_with("bob", SECRET, &["--wait", "5s"]);
         if posing.contains(&"alice") {
             // To bob it is somebody else's call, of which he wants nothing; so to alice he is not there.
-            sent.fails(7, "queued");
+            alice.sends_with("bob", SECRET, &["--wait", "5s"]).fails(7, "queued");
         } else {
+            let sent = alice.sends_with("bob", SECRET, &["--wait", "60s"]);
             let error = sent.fails(6, "peer_unreachable");
             assert_eq!(error["reason"], "handshake_failed", "{posing:?}: {error}");
         }
