@@ -47,6 +47,8 @@ pub(super) struct Attempt {
     pub(super) outdated: bool,
     /// Whether it has been decided that something is guessed, or that nothing is.
     pub(super) guessed: bool,
+    /// Whether somebody has answered who is not the other end.
+    pub(super) met_another: bool,
     /// This machine's own addresses.
     pub(super) own: Vec<SocketAddr>,
     /// Where the other end is being dialled already.
@@ -269,6 +271,7 @@ impl Node {
             State::Resuming(_) => self.resumption_connected(id, link),
             State::Asking { .. } => attempt.links.push(link),
             State::Agreed { certificate, .. } if *certificate != link.certificate => {
+                attempt.met_another = true;
                 self.outputs.push_back(Output::ClosePeer(link.conn));
             }
             State::Agreed { agreed, caller, .. } => {
@@ -489,6 +492,7 @@ impl Attempt {
             dependent: None,
             outdated: false,
             guessed: false,
+            met_another: false,
             own: Vec::new(),
             dialled: Vec::new(),
             links: Vec::new(),

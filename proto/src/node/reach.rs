@@ -114,8 +114,12 @@ impl Node {
 
     /// What stands in the way of an attempt that has come to nothing yet.
     pub(super) fn why_no_path(&self, id: AttemptId) -> NoPath {
+        let attempt = self.attempts.get(&id);
+        if attempt.is_some_and(|attempt| attempt.met_another) {
+            return NoPath::HandshakeFailed;
+        }
         let mine = self.seen.as_ref().is_some_and(|seen| seen.mapping().is_dependent());
-        let theirs = self.attempts.get(&id).is_some_and(|attempt| attempt.dependent == Some(true));
+        let theirs = attempt.is_some_and(|attempt| attempt.dependent == Some(true));
         match (mine, theirs) {
             (true, true) => NoPath::BothDependent,
             (true, false) | (false, true) => NoPath::Dependent,

@@ -183,6 +183,59 @@ fn a_first_contact_that_the_server_forges_shows_each_another_number() {
 }
 
 #[test]
+fn a_block_and_a_removal_hold_whatever_the_server_makes_of_them() {
+    let lab = Lab::new("blocks that the server forgets");
+    let server = LyingServer::start();
+    let [alice, bob, carol] = people_at(&lab, &server, ["alice", "bob", "carol"]);
+    for other in [&bob, &carol] {
+        alice.befriends(other);
+    }
+    // It says that it is done, and goes on bringing them together.
+    alice.runs(&["contact", "block", "bob"]).done();
+    alice.runs(&["contact", "remove", "carol"]).done();
+    for other in [&bob, &carol] {
+        let sent = other.sends_with("alice", "are you there?", &["--wait", "8s"]);
+        assert!([6, 7].contains(&sent.exit), "{sent}");
+        assert_eq!((other.queue().len(), other.path_to("alice")), (1, None));
+    }
+    let (mut declined, mut answered) = (0, 0);
+    for request in server.has_heard("alice") {
+        declined += usize::from(matches!(request, Request::Decline { .. }));
+        answered += usize::from(matches!(request, Request::Answer { .. }));
+    }
+    assert!(declined >= 2, "both were brought to her");
+    assert_eq!(answered, 0, "and learned no address of hers");
+    assert_eq!(alice.history(), [""; 0]);
+}
+
+#[test]
+fn a_server_that_tells_two_people_different_stories_of_each_other_loses_them_no_text() {
+    let lab = Lab::new("two stories");
+    let server = LyingServer::start();
+    let [alice, bob] = people_at(&lab, &server, ["alice", "bob"]);
+    alice.befriends(&bob);
+    bob.stops_agent();
+    alice.sees_offline("bob");
+    // To alice, bob stays away and is nowhere; to bob, alice is there.
+    server.lies(|to, reply| match reply {
+        Reply::Presence { name, .. } if to == "alice" => {
+            vec![Reply::Presence { name, online: false }]
+        }
+        Reply::Introduced { attempt, .. } if to == "alice" => vec![Reply::Unavailable { attempt }],
+        reply => vec![reply],
+    });
+    bob.starts_agent();
+    bob.is_online();
+    bob.sees_online("alice");
+    alice.queues("bob", "for when you are back");
+    assert_eq!(alice.contact("bob").unwrap()["online"], false);
+    bob.delivers("alice", "I am here");
+    assert_eq!(bob.hears(1), ["for when you are back"]);
+    assert_eq!(alice.hears(1), ["I am here"]);
+    alice.sees_online("bob");
+}
+
+#[test]
 fn a_logout_that_the_server_drops_or_only_claims_ends_everything_here_and_is_told() {
     let lab = Lab::new("dropped logouts");
     let server = LyingServer::start();

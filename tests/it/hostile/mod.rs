@@ -2,6 +2,7 @@
 
 mod consent;
 mod crowd;
+mod direct;
 mod frames;
 mod load;
 mod logins;

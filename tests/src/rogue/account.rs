@@ -15,7 +15,7 @@ use hither_proto::{
     wire::server::{Reply, Request, SessionId},
 };
 
-use super::{Link, Online};
+use super::{Link, Online, rng};
 use crate::lab::Server;
 
 /// A name, its password and keys.
@@ -37,9 +37,7 @@ impl Account {
     /// Keys for an account that no server knows yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("randomness");
-        let mut rng = Rng::from_seed(Secret::new(seed));
+        let mut rng = rng();
         Self {
             name: name.parse().unwrap(),
             password: crate::lab::password().into_bytes(),

@@ -45,6 +45,11 @@ impl ThrowAway {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Self { certificate, key, hash }
     }
+
+    /// The certificate and its key, as TLS wants them.
+    pub(super) fn parts(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        (self.certificate.clone(), self.key.clone_key())
+    }
 }
 
 impl Clone for ThrowAway {
@@ -76,9 +81,8 @@ impl Dialled {
         transport.max_idle_timeout(Some(patience.try_into().unwrap()));
         transport.keep_alive_interval(Some(patience / 3));
         transport.stream_receive_window(VarInt::from_u32(WINDOW_BYTES));
-        let ThrowAway { certificate, key, .. } = certificate.clone();
         let dialect = Dialect { alpn: PEER_ALPN, ..Dialect::default() };
-        let mut config = trusting_client_with(&dialect, Some((certificate, key)));
+        let mut config = trusting_client_with(&dialect, Some(certificate.parts()));
         config.transport_config(Arc::new(transport));
         config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&knock.0)));
         soon("an end of the handshake", async {

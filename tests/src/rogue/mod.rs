@@ -1,6 +1,7 @@
 //! Somebody who speaks the protocol frame by frame, without a program of ours, and breaks it at will.
 
 mod account;
+mod between;
 mod call;
 mod dialled;
 mod link;
@@ -12,6 +13,7 @@ mod session;
 
 use std::sync::OnceLock;
 
+use hither_proto::crypto::{rng::Rng, secret::Secret};
 use quinn::Connection;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -20,6 +22,7 @@ use tokio::{
 
 pub use self::{
     account::Account,
+    between::Between,
     call::{Asked, Call, Path},
     dialled::{Dialled, ThrowAway},
     link::Link,
@@ -29,6 +32,13 @@ pub use self::{
     session::Session,
 };
 use crate::lab::DEADLINE;
+
+/// Randomness.
+fn rng() -> Rng {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("randomness");
+    Rng::from_seed(Secret::new(seed))
+}
 
 /// Carries the connections of every rogue in this process.
 fn runtime() -> &'static Runtime {

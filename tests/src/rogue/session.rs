@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use hither_proto::{
-    crypto::{rng::Rng, secret::Secret},
-    session::SessionError,
-    time::Time,
-};
+use hither_proto::{crypto::rng::Rng, session::SessionError, time::Time};
+
+use super::rng;
 
 /// One end of a session, with the clock and the randomness that it needs.
 #[derive(Debug)]
@@ -20,9 +18,7 @@ impl Session {
     /// Puts a session to use.
     #[must_use]
     pub fn of(ratchet: hither_proto::session::Session) -> Self {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("randomness");
-        Self { ratchet, began: Instant::now(), rng: Rng::from_seed(Secret::new(seed)) }
+        Self { ratchet, began: Instant::now(), rng: rng() }
     }
 
     /// The next frame to send.

@@ -5,6 +5,7 @@ mod forwarder;
 mod hello;
 pub(crate) mod impostor;
 mod initial;
+mod spoofer;
 mod stranger;
 pub(crate) mod tls;
 mod versions;
@@ -15,7 +16,8 @@ pub use self::{
     hello::error_for_tls_1_2,
     impostor::{Forgery, Impostor},
     initial::{initials_in, version_negotiation},
-    stranger::{Stranger, quic_client_gets_through},
+    spoofer::Spoofer,
+    stranger::{Stranger, probes, quic_client_gets_through},
     tls::{Dialect, SERVER_NAME, any_server, trimmed_server, trusting_client, trusting_tls},
     versions::OtherVersion,
 };

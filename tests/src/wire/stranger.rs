@@ -95,7 +95,9 @@ pub fn quic_client_gets_through(target: SocketAddr, id_length: usize) -> bool {
     })
 }
 
-fn probes() -> Vec<Vec<u8>> {
+/// Everything that has ever made some QUIC endpoint answer, and more.
+#[must_use]
+pub fn probes() -> Vec<Vec<u8>> {
     let mut probes = vec![Vec::new(), vec![0x40], vec![0xC0; 30], random(64), random(1400)];
     // An unknown version, and version 0, which is version negotiation itself.
     for version in [0x1A2A_3A4A, 0] {

@@ -117,17 +117,30 @@ pub fn any_server() -> ServerConfig {
     server(|_| {})
 }
 
+/// Answers as the door of an agent does that shows this certificate, and lets anybody in.
+pub(crate) fn peer_server(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> ServerConfig {
+    server_showing(certificate, key, |tls| tls.alpn_protocols = vec![PEER_ALPN.to_vec()])
+}
+
 fn server(change: impl FnOnce(&mut rustls::ServerConfig)) -> ServerConfig {
     let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let certificate = CertificateParams::default().self_signed(&key).unwrap();
+    server_showing(certificate.into(), PrivateKeyDer::Pkcs8(key.serialize_der().into()), change)
+}
+
+fn server_showing(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    change: impl FnOnce(&mut rustls::ServerConfig),
+) -> ServerConfig {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.into()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
+        .with_single_cert(vec![certificate], key)
         .unwrap();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     change(&mut tls);

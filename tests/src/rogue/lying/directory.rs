@@ -27,13 +27,16 @@ use hither_proto::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Lie,
+    super::rng,
+    Foretold, Lie,
     stage::{Parting, Seat, Stage},
 };
 
 /// Accounts, connections, and what was said on them.
 pub(super) struct Directory {
     pub(super) lie: Lie,
+    /// Where whoever asks for somebody is told at once that they are.
+    pub(super) foretold: Option<Foretold>,
     /// What was said to whom, lies included.
     pub(super) told: Vec<(String, Vec<u8>)>,
     /// What was heard from whom.
@@ -66,10 +69,9 @@ struct Attempt {
 
 impl Directory {
     pub(super) fn new() -> Self {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).expect("randomness");
-        let mut rng = Rng::from_seed(Secret::new(seed));
+        let mut rng = rng();
         Self {
+            foretold: None,
             lie: Box::new(|_, body| vec![body]),
             told: Vec::new(),
             heard: Vec::new(),
@@ -314,11 +316,17 @@ impl Directory {
                 };
                 let secret: Secret<32> = self.rng.secret();
                 let (caller, door) = (self.accounts[name].entry.clone(), self.seen(number, door));
-                let told = secret.duplicate();
+                let (told, ahead) = (secret.duplicate(), secret.duplicate());
                 let known = Attempt { caller: name.clone(), callee: to.clone(), secret };
                 self.attempts.insert(attempt, known);
                 let asked =
                     Reply::Asked { attempt, caller, secret: told, door, first, dependent: None };
+                if let Some(foretold) = &mut self.foretold {
+                    let candidates = foretold(to.as_str());
+                    let secret = ahead;
+                    let meet = Reply::Meet { attempt, secret, candidates, dependent: false };
+                    self.tells(number, name, &meet);
+                }
                 self.tells(callee, &to, &asked);
             }
             Request::Answer { attempt, door, second } => {

@@ -15,7 +15,7 @@ use hither_proto::{
     name::ServerPin,
     wire::{
         self,
-        server::{Door, Reply, Request},
+        server::{Candidate, Door, Reply, Request},
     },
 };
 use quinn::{Connection, Endpoint, ServerConfig, crypto::rustls::QuicServerConfig};
@@ -31,6 +31,9 @@ const KEY_PREFIX: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x
 
 /// What the server makes of the body of a reply to somebody: any number of bodies.
 pub(super) type Lie = Box<dyn FnMut(&str, Vec<u8>) -> Vec<Vec<u8>> + Send>;
+
+/// Where it says that somebody is.
+pub(super) type Foretold = Box<dyn FnMut(&str) -> Vec<Candidate> + Send>;
 
 /// The server, at work until dropped. It is honest until it is told to lie.
 #[derive(Debug)]
@@ -120,9 +123,15 @@ impl LyingServer {
         });
     }
 
+    /// From now on whoever asks for somebody is told where they are while they are being asked, as `hitherd` does.
+    pub fn foretells(&self, place: impl FnMut(&str) -> Vec<Candidate> + Send + 'static) {
+        self.directory().foretold = Some(Box::new(place));
+    }
+
     /// From now on it is honest.
     pub fn is_honest(&self) {
         self.garbles(|_, body| vec![body]);
+        self.directory().foretold = None;
     }
 
     /// Says something to somebody who is there.
