@@ -164,6 +164,13 @@ pub const NEIGHBOUR_PERIOD: Duration = Duration::from_secs(15 * 60);
 /// to them. Whoever has more contacts has a share of them there in each period, and it is the share of both.
 pub const NEIGHBOUR_PSEUDONYMS: usize = 128;
 
+/// Announcements that an agent looks at in a second: more than a large network has after a power failure, and few enough
+/// that whoever floods it keeps nobody from being served.
+pub const NEIGHBOURS_HEARD_MAX: u32 = 64;
+
+/// DNS records of others that an agent remembers. Beyond it somebody floods the network, and all of them are forgotten.
+pub const NEIGHBOUR_RECORDS_MAX: i64 = 4_096;
+
 /// Addresses at which one contact is sought on a network, the newest that were announced: whoever announces again what a
 /// contact has announced has us dial there, 8 KiB each time.
 pub const NEIGHBOUR_ADDRESSES_MAX: usize = 4;

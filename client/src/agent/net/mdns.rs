@@ -8,7 +8,7 @@ use std::{
 
 use hither_proto::{
     crypto::rng::Rng,
-    limits::NEIGHBOUR_PSEUDONYMS,
+    limits::{NEIGHBOUR_PSEUDONYMS, NEIGHBOUR_RECORDS_MAX, NEIGHBOURS_HEARD_MAX},
     neighbour::{PSEUDONYM_BYTES, Pseudonym},
     reach::Scope,
 };
@@ -27,15 +27,8 @@ const SERVICE: &str = "_hither._udp.local.";
 /// Pseudonyms in one string of a TXT record, which holds 255 bytes.
 const PSEUDONYMS_TOGETHER: usize = 30;
 
-/// Announcements that the agent looks at in a second: more than a large network has after a power failure, and few
-/// enough that whoever floods it keeps nobody from being served.
-const HEARD_MAX: u32 = 64;
-
-/// How often it is looked at what others have said and the daemon remembers.
+/// How often it is looked at how much the daemon remembers of what others have said.
 const PERIOD: Duration = Duration::from_secs(5);
-
-/// Records of others that may be remembered. Beyond it somebody floods the network, and it is forgotten as a whole.
-const REMEMBERED_MAX: i64 = 4_096;
 
 /// Announces this agent and listens for others, until it is dropped.
 pub(in crate::agent) struct Mdns {
@@ -141,7 +134,7 @@ async fn hear(
         let event = tokio::select! {
             event = events.recv_async() => event,
             _ = look.tick() => {
-                if remembered(&daemon).await.is_none_or(|records| records > REMEMBERED_MAX) {
+                if remembered(&daemon).await.is_none_or(|records| records > NEIGHBOUR_RECORDS_MAX) {
                     return;
                 }
                 continue;
@@ -156,7 +149,7 @@ async fn hear(
             (second, heard) = (Instant::now(), 0);
         }
         heard += 1;
-        if heard > HEARD_MAX {
+        if heard > NEIGHBOURS_HEARD_MAX {
             continue;
         }
         let pseudonyms = pseudonyms(service.txt_properties.iter());
