@@ -2,11 +2,6 @@
 
 use std::{fs, path::Path};
 
-use hither_proto::{
-    crypto::opaque::{ClientRegistration, Stretching},
-    vault::VaultKey,
-    wire::server::{Reply, Request},
-};
 use hither_tests::{
     lab::{Lab, Server, is_running, kill, password, until_true},
     rogue::{Account, Link},
@@ -105,7 +100,7 @@ fn a_change_that_the_server_did_not_survive_happened_or_did_not() {
     alice.registers(&server);
     for _ in 0..10 {
         let new = password().into_bytes();
-        let mut link = begins_to_change(&mut alice, &server, &new);
+        let mut link = alice.begins_to_change(&server, &new);
         server.dies();
         link.falls_silent();
         server.starts_again();
@@ -115,23 +110,6 @@ fn a_change_that_the_server_did_not_survive_happened_or_did_not() {
             assert!(logs_in(&mut alice, &server), "neither of the two passwords is right");
         }
     }
-}
-
-/// Sends everything that changes the password, and does not wait for the answer.
-fn begins_to_change(account: &mut Account, server: &Server, new: &[u8]) -> Link {
-    let mut link = Link::to(server);
-    let (name, trivial) = (account.name.clone(), Stretching::TRIVIAL);
-    let (ke3, keys) = account.proves(&mut link).expect("a KE2 for this password");
-    let (state, request) = ClientRegistration::start(&mut account.rng, new).unwrap();
-    link.says(&Request::Prove { ke3, request });
-    let Reply::Proven { response, envelope } = link.hears() else { panic!("no proof") };
-    let key = VaultKey::from_proof(&keys.export_key, &name, envelope.as_ref());
-    let finished = state.finish(&mut account.rng, name.as_bytes(), new, &response, trivial);
-    let (record, keys) = finished.unwrap();
-    let envelope = key.unwrap().envelope(&mut account.rng, &keys.export_key, &name).unwrap();
-    let device = account.device.public().0;
-    link.says(&Request::ChangePassword { record, envelope, device });
-    link
 }
 
 fn logs_in(account: &mut Account, server: &Server) -> bool {

@@ -1,10 +1,11 @@
-//! A recovery code in the hands of somebody who speaks the protocol frame by frame.
+//! A recovery code, and a change of the password, in the hands of somebody who speaks the protocol frame by frame.
 
 use hither_proto::{
     crypto::opaque::{ClientKeys, ClientLogin, ClientRegistration, KE3_BYTES, Stretching},
+    name::Name,
     recovery::RecoveryCode,
     vault::VaultKey,
-    wire::server::{Reply, Request},
+    wire::server::{ENVELOPE_BYTES, Reply, Request},
 };
 
 use super::{Account, Link};
@@ -55,12 +56,36 @@ impl Account {
     pub fn begins_to_recover(&mut self, server: &Server, code: &RecoveryCode, new: &[u8]) -> Link {
         let mut link = Link::to(server);
         let (ke3, keys) = self.proves_code(&mut link, code).expect("the account's code");
+        self.sets_password(link, ke3, new, |name, envelope| {
+            let envelope = envelope.expect("an envelope for whoever has the code");
+            VaultKey::from_recovery(&keys.export_key, name, envelope).unwrap()
+        })
+    }
+
+    /// The same with the password.
+    #[track_caller]
+    pub fn begins_to_change(&mut self, server: &Server, new: &[u8]) -> Link {
+        let mut link = Link::to(server);
+        let (ke3, keys) = self.proves(&mut link).expect("a KE2 for this password");
+        self.sets_password(link, ke3, new, |name, envelope| {
+            VaultKey::from_proof(&keys.export_key, name, envelope).unwrap()
+        })
+    }
+
+    /// Proves, and says which password is to count from now on. `opens` makes the vault's key of what the proof brings.
+    #[track_caller]
+    fn sets_password(
+        &mut self,
+        mut link: Link,
+        ke3: [u8; KE3_BYTES],
+        new: &[u8],
+        opens: impl FnOnce(&Name, Option<&[u8; ENVELOPE_BYTES]>) -> VaultKey,
+    ) -> Link {
         let Self { name, rng, device, .. } = self;
         let (state, request) = ClientRegistration::start(rng, new).unwrap();
         link.says(&Request::Prove { ke3, request });
         let Reply::Proven { response, envelope } = link.hears() else { panic!("no proof") };
-        let envelope = envelope.expect("an envelope for whoever has the code");
-        let key = VaultKey::from_recovery(&keys.export_key, name, &envelope).unwrap();
+        let key = opens(name, envelope.as_ref());
         let finished = state.finish(rng, name.as_bytes(), new, &response, Stretching::TRIVIAL);
         let (record, keys) = finished.unwrap();
         let envelope = key.envelope(rng, &keys.export_key, name).unwrap();
