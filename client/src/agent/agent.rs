@@ -303,6 +303,13 @@ impl Agent {
             }
             ToAgent::Connected(connected) => self.connected(&connected),
             ToAgent::NetworkChanged => self.network_changed(),
+            ToAgent::OpenedAfresh { attempt, opened } => {
+                let at = opened.map(|(endpoint, at)| {
+                    self.peers.opened_afresh(endpoint, at);
+                    at
+                });
+                self.handle(Input::OpenedAfresh { attempt, at });
+            }
             ToAgent::PeerSilent(conn) => self.handle(Input::PeerSilent(conn)),
             ToAgent::PeerClosed(conn) => {
                 self.peers.gone(conn);

@@ -2,6 +2,7 @@
 //! connections to peers. Nothing outside this folder knows that it is QUIC.
 
 mod addresses;
+mod afresh;
 mod dial;
 mod door;
 mod endpoint;

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use hither_proto::observation::{ANSWER_BYTES, Answer, Port, Question};
+use hither_proto::observation::{ANSWER_BYTES, Answer, Port, Question, SILENCES};
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
@@ -24,9 +24,6 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a flow goes to and fro before it is left alone. Many translators remember for longer what has been a
 /// conversation, as the connections to contacts are.
 const CONVERSATION: Duration = Duration::from_millis(2_500);
-
-/// The silences after which it is tried whether a flow is remembered, in seconds. The server waits no longer.
-const SILENCES: [u16; 5] = [10, 20, 40, 80, 160];
 
 /// From whom packets are let in (RFC 4787, section 5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

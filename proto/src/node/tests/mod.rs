@@ -8,6 +8,7 @@ mod hostile;
 mod lies;
 mod reach;
 mod resumption;
+mod rounds;
 mod talk;
 
 use super::Conn;
