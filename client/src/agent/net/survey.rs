@@ -25,6 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// conversation, as the connections to contacts are.
 const CONVERSATION: Duration = Duration::from_millis(2_500);
 
+/// How long after each other they begin. Behind a translator that gives one port after the other, each takes one, and all of
+/// them at once would be more than a server foresees between what it has seen and what is dialled next.
+const APART: Duration = Duration::from_secs(1);
+
 /// From whom packets are let in (RFC 4787, section 5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::agent) enum Filtering {
@@ -76,8 +80,11 @@ impl Survey {
                 return;
             }
             let mut silences = JoinSet::new();
-            for after in SILENCES {
-                silences.spawn(async move { (after, asker.hears(after).await) });
+            for (after, begins) in SILENCES.into_iter().zip(0..) {
+                silences.spawn(async move {
+                    sleep(APART * begins).await;
+                    (after, asker.hears(after).await)
+                });
             }
             // The shorter ones end sooner.
             while let Some(Ok((after, heard))) = silences.join_next().await {
