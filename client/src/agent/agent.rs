@@ -304,10 +304,7 @@ impl Agent {
             ToAgent::Connected(connected) => self.connected(&connected),
             ToAgent::NetworkChanged => self.network_changed(),
             ToAgent::OpenedAfresh { attempt, opened } => {
-                let at = opened.map(|(endpoint, at)| {
-                    self.peers.opened_afresh(endpoint, at);
-                    at
-                });
+                let at = opened.map(|opened| self.peers.opened_afresh(opened));
                 self.handle(Input::OpenedAfresh { attempt, at });
             }
             ToAgent::PeerSilent(conn) => self.handle(Input::PeerSilent(conn)),

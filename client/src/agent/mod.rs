@@ -28,7 +28,7 @@ mod session_file;
 mod settle;
 mod store;
 
-use std::{fs::File, io::Write, net::SocketAddr, process::ExitCode};
+use std::{fs::File, io::Write, process::ExitCode};
 
 use anyhow::Context as _;
 use hither_proto::{node::Conn, ticket::AttemptId};
@@ -45,8 +45,8 @@ enum ToAgent {
     Connected(net::Connected),
     /// The network of this machine is another, or the machine has slept.
     NetworkChanged,
-    /// What has come of opening a fresh socket for a second round, and where the server sees it.
-    OpenedAfresh { attempt: AttemptId, opened: Option<(quinn::Endpoint, SocketAddr)> },
+    /// What has come of opening a fresh socket for a second round.
+    OpenedAfresh { attempt: AttemptId, opened: Option<net::OpenedAfresh> },
     /// A peer has closed, or has been cut off.
     PeerClosed(Conn),
     /// A peer does not answer.

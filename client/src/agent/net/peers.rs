@@ -166,16 +166,17 @@ impl Peers {
                 let endpoint = network.answering(socket).ok()?;
                 let answering = answer(endpoint.clone(), network.door, answers, to.clone());
                 tokio::spawn(tokio::time::timeout(ATTEMPT_TIMEOUT, answering));
-                Some((endpoint, at))
+                Some(afresh::Opened { endpoint, at })
             });
             // The agent has gone if it does not listen.
             let _ = to.send(ToAgent::OpenedAfresh { attempt, opened }).await;
         });
     }
 
-    /// Such a socket may be dialled from until no attempt is left.
-    pub(in crate::agent) fn opened_afresh(&mut self, endpoint: Endpoint, at: SocketAddr) {
-        self.afresh.insert(at, endpoint);
+    /// Such a socket may be dialled from until no attempt is left. Says where it is seen.
+    pub(in crate::agent) fn opened_afresh(&mut self, opened: afresh::Opened) -> SocketAddr {
+        self.afresh.insert(opened.at, opened.endpoint);
+        opened.at
     }
 
     /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
