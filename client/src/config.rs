@@ -20,7 +20,9 @@ pub(crate) struct Config {
     pub(crate) lock_after: Option<Duration>,
     /// The UDP port of the agent, for a router that is told by hand where packets to it go; any, if there is none.
     pub(crate) port: Option<NonZeroU16>,
-    /// Whether the router is asked for a port.
+    /// Whether the router is asked for a port. On unless somebody says otherwise, UPnP included: for two people behind
+    /// symmetric translators a kept port of one is the only path there is without IPv6, and nobody relays for them. What UPnP costs is in
+    /// SECURITY.md.
     pub(crate) port_mapping: bool,
     /// Whether others are told what was read.
     pub(crate) read_receipts: bool,

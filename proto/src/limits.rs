@@ -52,6 +52,15 @@ pub const REDIALS: [Duration; 7] = [
     Duration::from_millis(4_000),
 ];
 
+/// When the caller begins a second round, counted from when both ends know where the other is, unless the introduction has
+/// taken longer than that: what the first five of [`REDIALS`] have not reached by then, the later ones hardly do, and a
+/// second round has to be over before [`PATH_PATIENCE`] is.
+pub const SECOND_ROUND_AFTER: Duration = Duration::from_millis(800);
+
+/// How many routers see the datagrams that open a fresh socket for a second round: those at home and at the carrier, and
+/// not the other end's.
+pub const OPENER_HOPS: u32 = 4;
+
 /// Addresses that an agent dials at once: a person who comes back and has something for everybody. A server
 /// that names false addresses has an agent send about 8 KiB to each, and nothing more after these but
 /// one each [`DIALS_EVERY`].

@@ -12,7 +12,7 @@ use std::{
 
 use hither_proto::{
     directory::Signal,
-    observation::{Answer, Port, Question},
+    observation::{Answer, Port, Question, Seen, Where},
     reach::Probe,
 };
 use tokio::{net::UdpSocket, sync::Semaphore, time::sleep};
@@ -71,12 +71,24 @@ impl Observer {
             if let Some(question) = Question::decode(datagram) {
                 self.answer(question, from);
             }
+            if let Some(Where { token }) = Where::decode(datagram) {
+                self.show(token, from).await;
+            }
             let Some(probe) = Probe::decode(datagram) else { continue };
-            let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+            let from = plain(from);
             if let Some(client) = self.observed.lock().get(&probe.token) {
                 // A connection that is too far behind ends, as with any other signal.
                 let _ = client.address.put(Box::new(Signal::Probed { from, fresh: probe.fresh }));
             }
+        }
+    }
+
+    /// Says to whoever is logged in where their socket is seen.
+    async fn show(&self, token: [u8; 16], to: SocketAddr) {
+        if self.observed.lock().contains_key(&token) {
+            let seen = Seen { token, at: plain(to) };
+            // Lost now or on the way is the same.
+            let _ = self.socket.send_to(&seen.encode(), to).await;
         }
     }
 
@@ -101,6 +113,11 @@ impl Observer {
             drop((one, all));
         });
     }
+}
+
+/// An IPv4 address as such, also when a dual-stack socket shows it as IPv6.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Observed {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hither_tests::natlab::{Ending, Expected, Kind, Meeting, Mishap, cell, expected};
+use hither_tests::natlab::{Ending, Expected, Kind, Meeting, Mishap, NatLab, cell, expected};
 
 use crate::{
     report::{Row, Target, Unit},
@@ -48,6 +48,7 @@ pub(crate) fn measure() -> Vec<Row> {
         row("symmetric and easy, readable", readable(&|a, b| direct(a, b) && symmetric(a, b)), 3.9),
         row("IPv6, readable", readable(&is("V")), 3.2),
         row("predicted, readable", readable(&is("P")), 3.9),
+        row("by a kept port, readable", readable(&is("M")), 3.9),
         row("guessed, readable", readable(&is("G")), 5.5),
     ];
     let target = Some(Target::AtMost(PATIENCE));
@@ -60,6 +61,7 @@ pub(crate) fn measure() -> Vec<Row> {
         let took = [true, false].map(|writer| mishap.befalls(writer, ROUND_TRIP).flatten());
         let took = took.into_iter().flatten().map(|took| took.as_secs_f64());
         let what = match mishap {
+            Mishap::MappingExpires => "readable when a mapping has expired",
             Mishap::RouterForgets => "readable when a router has forgotten",
             Mishap::NewPublicAddress => "readable at a new public address",
             Mishap::NewNetwork => "readable on a new network",
@@ -96,8 +98,10 @@ fn readable(ending: &Ending) -> Option<f64> {
 
 /// Pairs that connect many times, the others once: each of those takes all of the client's patience.
 fn all_pairs() -> Option<Endings> {
-    let pairs = Kind::ALL.into_iter().flat_map(|one| Kind::ALL.map(|other| (one, other)));
-    let pairs = Mutex::new(pairs.collect::<VecDeque<_>>());
+    let kinds = NatLab::kinds();
+    let with_each = |one: &Kind| kinds.iter().map(|other| (*one, *other)).collect::<Vec<_>>();
+    let pairs: VecDeque<_> = kinds.iter().flat_map(with_each).collect();
+    let pairs = Mutex::new(pairs);
     let endings = Mutex::new(Endings::new());
     let meets = |number: usize| {
         let name = format!("reach {number}");

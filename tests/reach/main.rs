@@ -76,6 +76,33 @@ fn a_path_is_found_through_loss_and_far_from_ones_own_router() {
 }
 
 #[test]
+fn a_router_that_an_early_packet_spoils_is_passed_in_a_second_round() {
+    let Some(net) = NatLab::new(ROUND_TRIP, 0.0) else { return };
+    let near = net.home(Kind::PortRestricted);
+    // What the other end sends at once is at this router long before anything that leaves it.
+    let far = net.distant_home(Kind::Spoilt, ROUND_TRIP);
+    let lab = Lab::new("spoilt");
+    let server = net.server(&lab);
+    let link = net.link(&server, Kind::PortRestricted);
+    let [alice, bob] = ["alice", "bob"].map(|name| lab.person(name));
+    near.within(|| alice.tries_to_register(&link).done());
+    far.within(|| bob.tries_to_register(&link).done());
+    alice.befriends(&bob);
+    for (caller, callee) in [(&alice, &bob), (&bob, &alice)] {
+        let sent = caller.delivers(callee.name(), "the second time");
+        println!("{} to {}: {}", caller.name(), callee.name(), sent["elapsed_ms"]);
+        // The next one begins without a path, and from other ports.
+        near.within(|| alice.stops_agent());
+        far.within(|| bob.stops_agent());
+        near.within(|| alice.starts_agent());
+        far.within(|| bob.starts_agent());
+        alice.sees_online("bob");
+        bob.sees_online("alice");
+    }
+    drop((server, lab));
+}
+
+#[test]
 fn every_pair_of_homes_ends_as_the_table_says() {
     let heavy = env::var_os("HITHER_HEAVY").is_some();
     let pairs = Mutex::new(pairs(heavy));
@@ -99,8 +126,9 @@ fn every_pair_of_homes_ends_as_the_table_says() {
             }
         }
     };
+    let meetings = pairs.lock().unwrap().len().min(MEETINGS);
     thread::scope(|scope| {
-        for number in 0..MEETINGS {
+        for number in 0..meetings {
             let meets = &meets;
             scope.spawn(move || meets(number));
         }
@@ -119,14 +147,15 @@ fn pairs(all: bool) -> VecDeque<(Kind, Kind)> {
         let pair = |pair: &str| pair.split_once('-').map(|(one, other)| (kind(one), kind(other)));
         return named.split(',').filter_map(pair).collect();
     }
+    let kinds = NatLab::kinds();
     let callees = |caller: Kind| {
         let hopeless = |callee: &Kind| expected(caller, *callee) == Expected::CannotConnect;
-        let (hopeless, others): (Vec<_>, Vec<_>) = Kind::ALL.into_iter().partition(hopeless);
+        let (hopeless, others): (Vec<_>, Vec<_>) = kinds.iter().copied().partition(hopeless);
         let few = if all { hopeless.len() } else { 1 };
         let callees = others.into_iter().chain(hopeless.into_iter().take(few));
         callees.map(move |callee| (caller, callee)).collect::<Vec<_>>()
     };
-    Kind::ALL.into_iter().flat_map(callees).collect()
+    kinds.iter().copied().flat_map(callees).collect()
 }
 
 fn next(pairs: &Mutex<VecDeque<(Kind, Kind)>>) -> Option<(Kind, Kind)> {

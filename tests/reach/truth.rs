@@ -51,18 +51,29 @@ fn a_router_is_described_in_the_terms_of_its_trade() {
 #[test]
 fn how_long_a_router_remembers_is_measured_and_silence_kept_shorter() {
     let Some(net) = NatLab::new(ROUND_TRIP, 0.0) else { return };
-    let home = net.home(Kind::PortRestricted);
+    let [home, other] = [(); 2].map(|()| net.home(Kind::PortRestricted));
     home.remembers_for(15);
     let lab = Lab::new("remembered");
     let server = net.server(&lab);
-    let alice = lab.person("alice");
-    home.within(|| alice.tries_to_register(&net.link(&server, Kind::PortRestricted)).done());
+    let link = net.link(&server, Kind::PortRestricted);
+    let [alice, bob] = ["alice", "bob"].map(|name| lab.person(name));
+    home.within(|| alice.tries_to_register(&link).done());
+    other.within(|| bob.tries_to_register(&link).done());
+    alice.befriends(&bob);
+    bob.delivers("alice", "before");
+    assert_eq!(alice.hears(1), ["before"]);
+    let remote = || bob.runs(&["net", "path", "alice"]).done()["path"]["remote"].clone();
+    let before = remote();
     let checked = until("a silence that is too long", || {
         let checked = alice.runs(&["net", "check"]).done();
         (checked["lifetime"]["below_s"] != Value::Null).then_some(checked)
     });
     assert_eq!(checked["lifetime"], json!({ "at_least_s": 10, "below_s": 20 }));
     assert_eq!(checked["keep_alive_s"], 5);
+    // In the meantime the two were silent for longer than that, and are still where they were for each other.
+    assert!(before.is_string());
+    assert_eq!(remote(), before);
+    bob.delivers("alice", "after");
     drop((server, lab));
 }
 

@@ -312,6 +312,10 @@ impl Agent {
                 self.handle(Input::Neighbour { pseudonyms: &pseudonyms, at });
             }
             ToAgent::NetworkChanged => self.network_changed(),
+            ToAgent::OpenedAfresh { attempt, opened } => {
+                let at = opened.map(|opened| self.peers.opened_afresh(opened));
+                self.handle(Input::OpenedAfresh { attempt, at });
+            }
             ToAgent::PeerSilent(conn) => self.handle(Input::PeerSilent(conn)),
             ToAgent::PeerClosed(conn) => {
                 self.peers.gone(conn);

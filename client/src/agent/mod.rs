@@ -32,7 +32,7 @@ mod store;
 use std::{fs::File, io::Write, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
-use hither_proto::{neighbour::Pseudonym, node::Conn};
+use hither_proto::{neighbour::Pseudonym, node::Conn, ticket::AttemptId};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{launch::READY, paths::Profile};
@@ -48,6 +48,8 @@ enum ToAgent {
     Neighbour { pseudonyms: Vec<Pseudonym>, at: SocketAddr },
     /// The network of this machine is another, or the machine has slept.
     NetworkChanged,
+    /// What has come of opening a fresh socket for a second round.
+    OpenedAfresh { attempt: AttemptId, opened: Option<net::OpenedAfresh> },
     /// A peer has closed, or has been cut off.
     PeerClosed(Conn),
     /// A peer does not answer.

@@ -8,7 +8,7 @@ use std::{
 
 use hither_proto::{
     crypto::rng::Rng,
-    node::{Change, Event, Input, Output},
+    node::{Change, Event, Guess, Input, Output},
     wire::server::Candidate,
 };
 
@@ -120,6 +120,13 @@ impl Agent {
                     account.end(now, Ended::TakenOver);
                 }
                 self.notify(Notice::Node(event));
+            }
+            Output::Guess(attempt, Guess::Afresh(afresh)) => {
+                if let Some(server) = &account.server {
+                    let port = afresh.observer.port;
+                    let observer = SocketAddr::new(server.remote.ip().to_canonical(), port);
+                    self.peers.open_afresh(attempt, observer, afresh);
+                }
             }
             Output::Guess(attempt, guess) => {
                 let rng = Rng::from_seed(self.rng.secret());

@@ -13,9 +13,12 @@
 //! first frame, on one of them  ------------------------->  proves the key; the others are closed
 //! ```
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::{Conn, Hold, NoPath, Node, Output, peers::Peer, resumption::Resuming, server::Call};
+use super::{
+    Conn, Hold, NoPath, Node, Output, peers::Peer, resumption::Resuming, rounds::Round,
+    server::Call,
+};
 use crate::{
     crypto::secret::Secret,
     handshake::{Agreed, ExpectSecond, Heard, Prologue, hear, initiate},
@@ -40,7 +43,8 @@ pub(super) struct Attempt {
     pub(super) expires: Time,
     pub(super) state: State,
     /// When whoever waits is told that it takes long, if they have not been.
-    warns: Option<Time>,
+    pub(super) warns: Option<Time>,
+    pub(super) round: Round,
     /// Whether the other end's translator shows it to us elsewhere than to the server, if the server has said so.
     pub(super) dependent: Option<bool>,
     /// Whether it is to begin anew as soon as its door is open and the caller has its answer.
@@ -80,13 +84,6 @@ pub(super) enum State {
     Agreed { agreed: Agreed, caller: bool, certificate: [u8; 32] },
     /// The server is gone, and nobody is asked.
     Resuming(Box<Resuming>),
-}
-
-/// When to try somebody again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Retry {
-    pub(super) next: Time,
-    pub(super) pause: Duration,
 }
 
 impl Node {
@@ -145,6 +142,7 @@ impl Node {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         attempt.own = candidates.into_iter().map(|candidate| candidate.0).collect();
         let offered = self.policy(&attempt.name).offered(&attempt.own, OWN_CANDIDATES_MAX);
+        let offered = attempt.round.offered(offered);
         let candidates = offered.into_iter().map(Candidate).collect();
         let mut theirs = None;
         let next = match attempt.state {
@@ -207,12 +205,13 @@ impl Node {
         let Some(heard) = heard else {
             return self.tell_server(&Request::Decline { attempt: id });
         };
+        let afresh = self.asked_again(now, &name, dependent, &door.candidates);
         self.abort_attempts(|attempt| attempt.name == name);
         let knock = callee_knock(id, &secret);
         self.show_next_port();
-        self.open_door(id, &knock);
+        let round = self.open_in_round(id, &knock, afresh);
         let state = State::CalleeOpening { knock, heard: Box::new(heard), secret, door };
-        let attempt = Attempt { dependent, ..Attempt::new(now, &name, state) };
+        let attempt = Attempt { dependent, round, ..Attempt::new(now, &name, state) };
         self.attempts.insert(id, attempt);
     }
 
@@ -256,6 +255,7 @@ impl Node {
         let early = std::mem::take(&mut attempt.links);
         let certificate = door.certificate;
         attempt.state = State::Agreed { agreed, caller: true, certificate };
+        attempt.round.agreed(now, attempt.expires);
         self.attempts.insert(id, attempt);
         self.dial_door(now, id, door);
         for link in early {
@@ -459,7 +459,7 @@ impl Node {
 impl Attempt {
     /// When it has to be looked after.
     pub(super) fn deadline(&self) -> Time {
-        self.warns.map_or(self.expires, |warns| warns.min(self.expires))
+        [self.warns, self.round.ends()].into_iter().flatten().fold(self.expires, Time::min)
     }
 
     /// Whether we ask, and have heard nothing.
@@ -489,6 +489,7 @@ impl Attempt {
             expires: now + ATTEMPT_TIMEOUT,
             state,
             warns: Some(now + PATH_PATIENCE),
+            round: Round::First { ends: None },
             dependent: None,
             outdated: false,
             guessed: false,

@@ -48,6 +48,7 @@ impl Node {
     }
 
     pub(super) fn dial_door(&mut self, now: Time, id: AttemptId, door: Door) {
+        self.dial_afresh(now, id, &door);
         let knock = KnockKey(door.knock);
         self.guess(now, id, Some(door.certificate), &knock, &door.candidates);
         self.dial(now, id, Some(door.certificate), knock, door.candidates);

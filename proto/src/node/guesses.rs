@@ -1,8 +1,8 @@
 //! Which attempts take a guess, and who knocks in it: an end is guessed at only where the server itself has seen it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Dial, Node, Output};
+use super::{Afresh, Dial, Node, Output};
 use crate::{
     guess::Part,
     knock::KnockKey,
@@ -28,6 +28,16 @@ pub enum Guess {
     Listen(Dial),
     /// Dial from a fresh socket, at once.
     Dial(Dial),
+    /// Open a fresh socket, on which the doors answer as on the one of everything else. Answered by
+    /// [`super::Input::OpenedAfresh`], if it comes about.
+    Afresh(Afresh),
+    /// Dial from such a socket, at once.
+    DialAfresh {
+        /// Which, by where it is seen.
+        from: SocketAddr,
+        /// The other end's door.
+        dial: Dial,
+    },
 }
 
 impl Node {

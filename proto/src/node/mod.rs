@@ -14,6 +14,7 @@ mod reach;
 mod rest;
 mod restore;
 mod resumption;
+mod rounds;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -47,10 +48,11 @@ pub use neighbours::Announcement;
 use neighbours::Neighbours;
 use outbox::Outbox;
 use peers::Peer;
-use reach::Seen;
 pub use reach::{Hold, NoPath, TheirEnd};
+use reach::{Retry, Seen};
 pub use restore::{Remembered, restore};
 use resumption::Resumption;
+pub use rounds::Afresh;
 
 /// A direct connection to a peer, numbered by the driver and never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -78,6 +80,13 @@ pub enum Input<'a> {
         pseudonyms: &'a [Pseudonym],
         /// Where.
         at: SocketAddr,
+    },
+    /// A socket that [`Guess::Afresh`] asked for is open, or will not be.
+    OpenedAfresh {
+        /// For which attempt.
+        attempt: AttemptId,
+        /// Where the server sees it.
+        at: Option<SocketAddr>,
     },
     /// The network of this machine is another, or may have forgotten this machine while it slept.
     NetworkChanged,
@@ -315,7 +324,7 @@ pub struct Node {
     next_request: u32,
     attempts: BTreeMap<AttemptId, Attempt>,
     allowances: Allowances,
-    retries: BTreeMap<Name, attempts::Retry>,
+    retries: BTreeMap<Name, Retry>,
     peers: BTreeMap<Conn, Peer>,
     paths: BTreeMap<Name, Conn>,
     /// What the last sessions have left.
@@ -408,6 +417,7 @@ impl Node {
             }
             Input::Neighbour { pseudonyms, at } => self.neighbour(now, pseudonyms, at),
             Input::NetworkChanged => self.network_changed(now),
+            Input::OpenedAfresh { attempt, at } => self.opened_afresh(now, attempt, at),
             Input::PeerClosed(conn) => self.peer_closed(now, conn),
             Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
                 let link = attempts::Link { conn, exporter, certificate, remote };

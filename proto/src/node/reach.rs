@@ -1,11 +1,8 @@
 //! Where this person is, as the server sees it; whom they let know; and what becomes of paths when it changes.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use super::{
-    Conn, Event, Node, Output, Refused,
-    attempts::{Attempt, Retry},
-};
+use super::{Conn, Event, Node, Output, Refused, attempts::Attempt};
 use crate::{
     limits::{RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
     name::Name,
@@ -49,6 +46,13 @@ pub struct TheirEnd {
     pub dependent: bool,
     /// Whether it has offered an IPv6 address of the Internet.
     pub ipv6: bool,
+}
+
+/// When to try somebody again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retry {
+    pub(super) next: Time,
+    pause: Duration,
 }
 
 /// Where the server sees this client.

@@ -157,6 +157,7 @@ impl Node {
     pub(super) fn timeout(&mut self, now: Time) {
         self.forget_resumptions(now);
         self.expire_attempts(now);
+        self.prepare_second_rounds(now);
         self.end_grace(now);
         self.tend_sessions(now);
         self.seek_paths(now);

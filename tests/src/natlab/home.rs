@@ -104,6 +104,14 @@ impl Home {
         self.outermost().within(|| run("conntrack", &["-F"], ""));
     }
 
+    /// The outermost router forgets its flows to another home.
+    #[track_caller]
+    pub fn forgets_flows_to(&self, other: &Self) {
+        let outer = other.outer().to_string();
+        // It fails if there is none.
+        self.outermost().within(|| run("conntrack", &["-D", "-p", "udp", "-d", &outer], ""));
+    }
+
     /// The outermost router forgets a silent flow after so many seconds.
     #[track_caller]
     pub fn remembers_for(&self, seconds: u32) {

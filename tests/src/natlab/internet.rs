@@ -25,6 +25,9 @@ use super::namespace::Namespace;
 /// More than any packet: the devices have the usual size for Ethernet.
 const PACKET_BYTES: usize = 2048;
 
+/// How many routers stand between two uplinks, none of which anybody sees but by what dies there.
+const HOPS: u8 = 6;
+
 /// What befalls packets on an uplink, in each direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions {
@@ -231,7 +234,7 @@ impl Shared {
 
 impl World {
     /// Where a packet from `port` comes out and how much later, unless it is lost.
-    fn route(&mut self, port: usize, packet: &[u8]) -> Option<(usize, Duration)> {
+    fn route(&mut self, port: usize, packet: &mut [u8]) -> Option<(usize, Duration)> {
         let from = self.ports.get(&port)?;
         let (here, to) = match &from.leads {
             Leads::To(to) => (from.conditions, *to),
@@ -239,7 +242,7 @@ impl World {
         };
         let cable = matches!(from.leads, Leads::To(_));
         let there = if cable { Conditions::default() } else { self.ports.get(&to)?.conditions };
-        if self.lot() < here.loss || self.lot() < there.loss {
+        if self.lot() < here.loss || self.lot() < there.loss || !cable && !travels(packet) {
             return None;
         }
         let jitter = here.jitter.mul_f64(self.lot()) + there.jitter.mul_f64(self.lot());
@@ -320,7 +323,7 @@ fn take_in(
     loop {
         match device.0.recv(&mut packet) {
             Ok(length) => {
-                let route = shared.world().route(port, &packet[..length]);
+                let route = shared.world().route(port, &mut packet[..length]);
                 if let Some((to, late)) = route {
                     *count += 1;
                     let packet = packet[..length].to_vec();
@@ -345,6 +348,30 @@ fn hand_out(shared: &Shared, under_way: &mut UnderWay) {
             // A packet that a device does not take is lost, as on any network.
             let _ = device.0.send(&packet);
         }
+    }
+}
+
+/// Takes off a packet's life what the routers on its way would. False if it ends there.
+fn travels(packet: &mut [u8]) -> bool {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) if packet.len() >= 20 => {
+            let Some(left) = packet[8].checked_sub(HOPS).filter(|left| *left > 0) else {
+                return false;
+            };
+            packet[8] = left;
+            // One's complement (RFC 1624): what the header loses its sum gains.
+            let sum = u32::from(u16::from_be_bytes([packet[10], packet[11]]));
+            let sum = sum + (u32::from(HOPS) << 8);
+            let sum = (sum & 0xffff) + (sum >> 16);
+            packet[10] = (sum >> 8) as u8;
+            packet[11] = sum as u8;
+            true
+        }
+        Some(6) if packet.len() >= 40 => {
+            packet[7] = packet[7].saturating_sub(HOPS);
+            packet[7] > 0
+        }
+        _ => false,
     }
 }
 
@@ -385,6 +412,30 @@ mod tests {
         let one = Prefix::one(Ipv4Addr::new(203, 0, 113, 8));
         assert!(holds(one, "203.0.113.8"));
         assert!(!holds(one, "203.0.113.9"));
+    }
+
+    #[test]
+    fn a_packet_lives_no_longer_than_it_may() {
+        // A header whose sum is known to be right (RFC 1071 says when).
+        let mut packet = [0; 40];
+        packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0]);
+        packet[12..20].copy_from_slice(&[203, 0, 113, 8, 203, 0, 113, 9]);
+        let sum = |packet: &[u8]| {
+            let words = packet[..20].chunks(2).map(|two| u16::from_be_bytes([two[0], two[1]]));
+            let sum: u32 = words.map(u32::from).sum();
+            ((sum & 0xffff) + (sum >> 16)) as u16
+        };
+        let right = !sum(&packet);
+        packet[10..12].copy_from_slice(&right.to_be_bytes());
+        assert_eq!(sum(&packet), 0xffff);
+        assert!(travels(&mut packet));
+        assert_eq!((packet[8], sum(&packet)), (64 - HOPS, 0xffff));
+        packet[8] = HOPS;
+        assert!(!travels(&mut packet));
+        packet[0] = 0x60;
+        packet[7] = HOPS + 1;
+        assert!(travels(&mut packet));
+        assert!(!travels(&mut packet));
     }
 
     #[test]

@@ -34,13 +34,15 @@ pub enum Kind {
     DualStack,
     /// Port-restricted, and UDP passes to and from the server only.
     NoUdp,
-    /// Port-restricted, and the router keeps ports by PCP and NAT-PMP. Not among [`Kind::ALL`], as it takes a
-    /// daemon.
+    /// Port-restricted, and the router keeps ports by PCP and NAT-PMP.
     Pcp,
-    /// Port-restricted, and the router keeps ports by NAT-PMP alone. Not among [`Kind::ALL`], as the other two.
+    /// Port-restricted, and the router keeps ports by NAT-PMP alone.
     NatPmp,
-    /// Port-restricted, and the router keeps ports by UPnP. Not among [`Kind::ALL`], as it takes a daemon.
+    /// Port-restricted, and the router keeps ports by UPnP.
     Upnp,
+    /// Port-restricted, and a packet that comes too early is taken in by the router itself, which then gives another port
+    /// to the flow that it belongs to. Not among [`Kind::ALL`]: near its router a machine is never too late.
+    Spoilt,
 }
 
 /// How a router chooses the outer port of a flow.
@@ -74,11 +76,13 @@ pub(super) struct Behaviour {
     pub(super) filtering: Filtering,
     /// Whether UDP passes to and from the server only.
     pub(super) server_only: bool,
+    /// Whether the router takes in what nobody behind it has asked for.
+    pub(super) takes_in: bool,
 }
 
 impl Kind {
     /// All of them, the easiest first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Open,
         Self::Firewall,
         Self::FullCone,
@@ -92,6 +96,9 @@ impl Kind {
         Self::Ipv6Only,
         Self::DualStack,
         Self::NoUdp,
+        Self::Pcp,
+        Self::NatPmp,
+        Self::Upnp,
     ];
 
     /// The word for it in tables.
@@ -114,6 +121,7 @@ impl Kind {
             Self::Pcp => "pcp",
             Self::NatPmp => "natpmp",
             Self::Upnp => "upnp",
+            Self::Spoilt => "spoilt",
         }
     }
 
@@ -130,6 +138,17 @@ impl Kind {
             self,
             Self::Symmetric | Self::Sequential | Self::CarrierSymmetric | Self::DualStack
         )
+    }
+
+    /// How the agent calls the way by which the router keeps ports, if it keeps any.
+    #[must_use]
+    pub const fn keeps_ports_by(self) -> Option<&'static str> {
+        match self {
+            Self::Pcp => Some("pcp"),
+            Self::NatPmp => Some("nat-pmp"),
+            Self::Upnp => Some("upnp"),
+            _ => None,
+        }
     }
 
     pub(super) const fn has_ipv6(self) -> bool {
@@ -153,9 +172,11 @@ impl Kind {
             | Self::NoUdp
             | Self::Pcp
             | Self::NatPmp
-            | Self::Upnp => (Mapping::Independent, AddressAndPort),
+            | Self::Upnp
+            | Self::Spoilt => (Mapping::Independent, AddressAndPort),
         };
-        Behaviour { mapping, filtering, server_only: matches!(self, Self::NoUdp) }
+        let (server_only, takes_in) = (matches!(self, Self::NoUdp), matches!(self, Self::Spoilt));
+        Behaviour { mapping, filtering, server_only, takes_in }
     }
 
     /// How the router at home is asked for ports, if it keeps any.

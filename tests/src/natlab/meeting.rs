@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Home, Kind, NatLab};
-use crate::lab::{Lab, Outcome, Person, Server};
+use crate::lab::{Lab, Outcome, Person, Server, until_true};
 
 /// How one round of a pair ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,7 +55,8 @@ impl Meeting {
         let net = NatLab::new(round_trip, loss)?;
         let lab = Lab::new(name);
         let server = net.server(&lab);
-        let homes = Kind::ALL.iter().map(|kind| [net.home(*kind), net.home(*kind)]).collect();
+        let kinds = NatLab::kinds();
+        let homes = kinds.iter().map(|kind| [net.home(*kind), net.home(*kind)]).collect();
         let callers = ["alice", "alice6"].map(|name| lab.person(name));
         let callees = ["bob", "bob6"].map(|name| lab.person(name));
         let meeting = Self { server, _lab: lab, callers, callees, homes, net, said: 0 };
@@ -158,6 +159,11 @@ impl Place<'_> {
         self.home.within(|| {
             self.person.starts_agent();
             self.person.is_online();
+            // Until then a home is one like any other.
+            let Some(how) = self.home.kind().keeps_ports_by() else { return };
+            until_true("the router keeps a port", || {
+                self.person.runs(&["net", "check"]).done()["port_mapping"] == how
+            });
         });
     }
 

@@ -12,7 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Something that befalls somebody's network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mishap {
-    /// The router forgets every flow, as a short timeout makes it do.
+    /// The router has forgotten the flow between the two, of which nobody has made use for a while.
+    MappingExpires,
+    /// The router forgets every flow, as when it starts anew.
     RouterForgets,
     /// The router starts anew, with another public address.
     NewPublicAddress,
@@ -22,7 +24,8 @@ pub enum Mishap {
 
 impl Mishap {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::RouterForgets, Self::NewPublicAddress, Self::NewNetwork];
+    pub const ALL: [Self; 4] =
+        [Self::MappingExpires, Self::RouterForgets, Self::NewPublicAddress, Self::NewNetwork];
 
     /// Lets it befall the one who writes, or the one who is written to, and returns how long a text that
     /// is written right after it is under way: nothing, if it does not arrive. `None`, with the reason
@@ -43,9 +46,15 @@ impl Mishap {
         alice.befriends(&bob);
         alice.delivers("bob", "before");
         assert!(alice.path_to("bob").is_some(), "a path stands");
+        if self == Self::MappingExpires {
+            // What is about to be forgotten is idle: nobody says that anything was read.
+            bob.runs(&["config", "set", "messages.read_receipts", "false"]).done();
+            assert_eq!(bob.hears(1), ["before"]);
+        }
         let [one, other] = homes;
         let (mut sufferer, witness) = if writer { (one, other) } else { (other, one) };
         match self {
+            Self::MappingExpires => sufferer.forgets_flows_to(&witness),
             Self::RouterForgets => sufferer.forgets(),
             Self::NewPublicAddress => sufferer.reboots(),
             Self::NewNetwork => {
@@ -53,7 +62,9 @@ impl Mishap {
                 sufferer = sufferer.moves_to(elsewhere);
             }
         }
-        assert_eq!(bob.hears(1), ["before"]);
+        if self != Self::MappingExpires {
+            assert_eq!(bob.hears(1), ["before"]);
+        }
         // Whether the command waits for it or gives up, the text is on its way.
         let _ = alice.sends_with("bob", "after", &["--queue-ok"]);
         let patience = format!("{}s", PATIENCE.as_secs());

@@ -69,7 +69,8 @@ impl NatLab {
     #[must_use]
     pub fn new(round_trip: Duration, loss: f64) -> Option<Self> {
         if let Some(reason) = missing() {
-            return skip(&reason);
+            skip(&reason);
+            return None;
         }
         // A round trip passes four uplinks.
         let conditions = Conditions { one_way: round_trip / 4, loss, ..Conditions::default() };
@@ -88,16 +89,19 @@ impl NatLab {
         Some(Self { internet, cloud, _uplink: uplink, conditions, homes: AtomicU8::new(0) })
     }
 
-    /// The same with what routers need that keep ports.
+    /// The kinds of [`Kind::ALL`] that there can be here, with the reason printed for the others: routers that keep ports
+    /// take a daemon.
     ///
     /// # Panics
     /// As [`Self::new`].
     #[must_use]
-    pub fn with_port_mapping(round_trip: Duration) -> Option<Self> {
-        match has("miniupnpd") {
-            true => Self::new(round_trip, 0.0),
-            false => skip("there is no `miniupnpd` (Debian: miniupnpd-nftables)"),
+    pub fn kinds() -> Vec<Kind> {
+        let mut kinds = Kind::ALL.to_vec();
+        if !has("miniupnpd") {
+            skip("there is no `miniupnpd` (Debian: miniupnpd-nftables)");
+            kinds.retain(|kind| kind.keeps_ports_by().is_none());
         }
+        kinds
     }
 
     /// A new home.
@@ -148,12 +152,11 @@ impl NatLab {
     }
 }
 
-/// Says why there is no laboratory.
-fn skip(reason: &str) -> Option<NatLab> {
+/// Says why there is no laboratory, or less than the whole.
+fn skip(reason: &str) {
     let required = env::var_os("HITHER_NATLAB").is_some_and(|value| value == "required");
     assert!(!required, "the laboratory of networks is required, but {reason}");
     println!("skipped: {reason}");
-    None
 }
 
 fn has(command: &str) -> bool {

@@ -91,7 +91,7 @@ fn sequence(outer: Ipv4Addr) -> String {
     )
 }
 
-fn filter(Behaviour { mapping, filtering, server_only }: Behaviour) -> String {
+fn filter(Behaviour { mapping, filtering, server_only, takes_in }: Behaviour) -> String {
     let server = if server_only {
         format!("oifname wan ip protocol udp ip daddr != {SERVER_V4} drop;")
     } else {
@@ -123,7 +123,7 @@ fn filter(Behaviour { mapping, filtering, server_only }: Behaviour) -> String {
     };
     // A packet that came too early and was let in to the router itself would hold the very port that the
     // machine behind it is about to use; good routers drop it.
-    let input = if mapping == Mapping::Untranslated {
+    let input = if takes_in || mapping == Mapping::Untranslated {
         ""
     } else {
         "ct state established,related accept; iifname wan ip protocol udp drop;"

@@ -7,6 +7,7 @@ use super::Kind;
 /// - `D` plain dialling of observed addresses, with the other side opening its own translator
 /// - `P` prediction of a sequential mapping's next port
 /// - `G` guessing of a symmetric mapping's port
+/// - `M` by a port that the router of one of them keeps
 /// - `V` over IPv6
 /// - `-` no way: the client has to say so
 ///
@@ -14,20 +15,23 @@ use super::Kind;
 /// and does not yet: it says instead that there is no path. Whoever teaches it another pair changes
 /// the letter here; the test insists on that.
 const TABLE: &str = "
-           open fw full addr home cgnful cgnhom sym seq cgnsym v6only dual noudp
-    open    D   D   D    D    D     D      D     D   D    D      -     D     -
-    fw      D   D   D    D    D     D      D     G   P    G      -     G     -
-    full    D   D   D    D    D     D      D     D   D    D      -     D     -
-    addr    D   D   D    D    D     D      D     D   D    D      -     D     -
-    home    D   D   D    D    D     D      D     G   P    G      -     G     -
-    cgnful  D   D   D    D    D     D      D     G   P    G      -     G     -
-    cgnhom  D   D   D    D    D     D      D     G   P    G      -     G     -
-    sym     D   G   D    D    G     G      G     -   -    -      -     -     -
-    seq     D   P   D    D    P     P      P     -   -    -      -     -     -
-    cgnsym  D   G   D    D    G     G      G     -   -    -      -     -     -
-    v6only  -   -   -    -    -     -      -     -   -    -      V     V     -
-    dual    D   G   D    D    G     G      G     -   -    -      V     V     -
-    noudp   -   -   -    -    -     -      -     -   -    -      -     -     -
+           open fw full addr home cgnful cgnhom sym seq cgnsym v6only dual noudp pcp natpmp upnp
+    open   D    D  D    D    D    D      D      D   D   D      -      D    -     D   D      D
+    fw     D    D  D    D    D    D      D      G   P   G      -      G    -     D   D      D
+    full   D    D  D    D    D    D      D      D   D   D      -      D    -     D   D      D
+    addr   D    D  D    D    D    D      D      D   D   D      -      D    -     D   D      D
+    home   D    D  D    D    D    D      D      G   P   G      -      G    -     D   D      D
+    cgnful D    D  D    D    D    D      D      G   P   G      -      G    -     D   D      D
+    cgnhom D    D  D    D    D    D      D      G   P   G      -      G    -     D   D      D
+    sym    D    G  D    D    G    G      G      -   -   -      -      -    -     M   M      M
+    seq    D    P  D    D    P    P      P      -   -   -      -      -    -     M   M      M
+    cgnsym D    G  D    D    G    G      G      -   -   -      -      -    -     M   M      M
+    v6only -    -  -    -    -    -      -      -   -   -      V      V    -     -   -      -
+    dual   D    G  D    D    G    G      G      -   -   -      V      V    -     M   M      M
+    noudp  -    -  -    -    -    -      -      -   -   -      -      -    -     -   -      -
+    pcp    D    D  D    D    D    D      D      M   M   M      -      M    -     D   D      D
+    natpmp D    D  D    D    D    D      D      M   M   M      -      M    -     D   D      D
+    upnp   D    D  D    D    D    D      D      M   M   M      -      M    -     D   D      D
 ";
 
 /// What the table says of a pair.
@@ -73,7 +77,10 @@ mod tests {
         for one in Kind::ALL {
             for other in Kind::ALL {
                 let way = cell(one, other);
-                assert!(["D", "P", "G", "V", "-"].contains(&way.to_uppercase().as_str()), "{way}");
+                assert!(
+                    ["D", "P", "G", "M", "V", "-"].contains(&way.to_uppercase().as_str()),
+                    "{way}"
+                );
                 let back = cell(other, one);
                 assert!(
                     way.eq_ignore_ascii_case(back),

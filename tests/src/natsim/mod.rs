@@ -4,7 +4,11 @@
 mod clock;
 #[cfg(test)]
 mod guessing;
+#[cfg(test)]
+mod keeping;
 mod nat;
+#[cfg(test)]
+mod second_round;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -131,7 +135,7 @@ impl Sim {
     /// Sends a datagram, from a machine's own address.
     fn send(&self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
         let mut net = self.net();
-        let from = net.outward(from, to);
+        let from = net.outward(self.now(), from, to);
         if net.lot() < net.weather.loss {
             return;
         }
@@ -143,9 +147,9 @@ impl Sim {
     }
 
     fn arrives(&self, from: SocketAddr, to: SocketAddr, datagram: Vec<u8>) {
-        let net = self.net();
-        let inner = match net.nats.get(&to.ip()) {
-            Some(nat) => nat.inward(from, to.port()),
+        let mut net = self.net();
+        let inner = match net.nats.get_mut(&to.ip()) {
+            Some(nat) => nat.inward(self.now(), from, to.port()),
             None => Some(to),
         };
         let inbox = inner.and_then(|inner| net.inboxes.get(&inner)).cloned();
@@ -162,11 +166,11 @@ impl Sim {
 
 impl Net {
     /// What a translator makes of a sender.
-    fn outward(&mut self, from: SocketAddr, to: SocketAddr) -> SocketAddr {
+    fn outward(&mut self, now: Duration, from: SocketAddr, to: SocketAddr) -> SocketAddr {
         let Some(outer) = self.behind.get(&from.ip()).copied() else { return from };
         let lot = self.lot();
         match self.nats.get_mut(&outer) {
-            Some(nat) => SocketAddr::new(outer, nat.outward(from, to, lot)),
+            Some(nat) => SocketAddr::new(outer, nat.outward(now, from, to, lot)),
             None => from,
         }
     }
@@ -184,7 +188,23 @@ impl Machine {
     /// Shows itself to `server`, and returns where that sees it.
     #[must_use]
     pub fn seen_by(&self, server: &Self) -> SocketAddr {
-        self.sim.net().outward(self.socket.address, server.socket.address)
+        self.opens_towards(server.socket.address)
+    }
+
+    /// Sends a datagram that dies on the way, behind the translator in front of this machine, and returns where it was
+    /// seen on the other side of that.
+    pub fn opens_towards(&self, to: SocketAddr) -> SocketAddr {
+        let now = self.sim.now();
+        self.sim.net().outward(now, self.socket.address, to)
+    }
+
+    /// The translator in front of it forgets whatever is silent for so long.
+    pub fn is_forgotten_after(&self, silence: Duration) {
+        let mut net = self.sim.net();
+        let outer = net.behind.get(&self.socket.address.ip()).copied();
+        if let Some(nat) = outer.and_then(|outer| net.nats.get_mut(&outer)) {
+            nat.memory = Some(silence);
+        }
     }
 
     /// The same machine with another socket.

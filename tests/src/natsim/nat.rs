@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 /// The first public address of translators.
@@ -34,6 +35,10 @@ pub enum Filtering {
     Address,
     /// From addresses and ports that were sent to.
     AddressAndPort,
+    /// The same, and a packet that has come before anything was sent holds the port against its own flow, which
+    /// leaves from another one, as does whatever the same socket sends to others from then on: what routers do that take
+    /// such a packet for themselves.
+    Spoilt,
 }
 
 /// What a translator does.
@@ -52,37 +57,81 @@ pub(super) struct Nat {
     /// The outer port of a flow; the destination counts unless mapping is independent of it.
     outer: HashMap<(SocketAddr, Option<SocketAddr>), u16>,
     inner: HashMap<u16, SocketAddr>,
-    sent: HashSet<(u16, SocketAddr)>,
+    /// To whom something was sent from an outer port, and when last.
+    sent: HashMap<(u16, SocketAddr), Duration>,
+    /// Who has come too early.
+    spoilt: HashSet<(u16, SocketAddr)>,
+    /// The ports of those to whom that has happened.
+    moved: HashMap<SocketAddr, u16>,
+    /// How long a flow is remembered after its last packet to the outside; for ever, if nothing is said.
+    pub(super) memory: Option<Duration>,
 }
 
 impl Nat {
     pub(super) fn new(behaviour: Behaviour) -> Self {
-        let (outer, inner, sent) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { behaviour, next: FIRST_PORT, outer, inner, sent }
+        let (outer, inner, sent) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (spoilt, moved, memory) = (HashSet::new(), HashMap::new(), None);
+        Self { behaviour, next: FIRST_PORT, outer, inner, sent, spoilt, moved, memory }
     }
 
     /// The outer port of a packet that leaves. `lot` is a number from nought to one.
-    pub(super) fn outward(&mut self, from: SocketAddr, to: SocketAddr, lot: f64) -> u16 {
+    pub(super) fn outward(
+        &mut self,
+        now: Duration,
+        from: SocketAddr,
+        to: SocketAddr,
+        lot: f64,
+    ) -> u16 {
+        self.forget(now);
         let dependent = self.behaviour.mapping != Mapping::Independent;
-        let flow = (from, dependent.then_some(to));
-        let port = match self.outer.get(&flow) {
-            Some(port) => *port,
-            None => self.map(flow, lot),
-        };
-        self.sent.insert((port, to));
+        let mut port = self.mapped((from, dependent.then_some(to)), lot);
+        let new = !self.sent.contains_key(&(port, to));
+        if self.spoilt.contains(&(port, to)) || new && self.moved.contains_key(&from) {
+            port = match self.moved.get(&from) {
+                Some(moved) => *moved,
+                None => self.map((from, Some(to)), lot),
+            };
+            self.moved.insert(from, port);
+        }
+        self.sent.insert((port, to), now);
         port
     }
 
     /// Whom a packet that arrives at an outer port is for, if it may come in.
-    pub(super) fn inward(&self, from: SocketAddr, port: u16) -> Option<SocketAddr> {
+    pub(super) fn inward(
+        &mut self,
+        now: Duration,
+        from: SocketAddr,
+        port: u16,
+    ) -> Option<SocketAddr> {
+        self.forget(now);
         let may = match self.behaviour.filtering {
             Filtering::Independent => true,
             Filtering::Address => {
-                self.sent.iter().any(|(own, to)| *own == port && to.ip() == from.ip())
+                self.sent.keys().any(|(own, to)| *own == port && to.ip() == from.ip())
             }
-            Filtering::AddressAndPort => self.sent.contains(&(port, from)),
+            Filtering::AddressAndPort | Filtering::Spoilt => self.sent.contains_key(&(port, from)),
         };
+        if !may && self.behaviour.filtering == Filtering::Spoilt {
+            self.spoilt.insert((port, from));
+        }
         may.then(|| self.inner.get(&port).copied())?
+    }
+
+    /// Forgets what has been silent for too long.
+    fn forget(&mut self, now: Duration) {
+        let Some(memory) = self.memory else { return };
+        self.sent.retain(|_, last| *last + memory > now);
+        let used: HashSet<u16> = self.sent.keys().map(|(port, _)| *port).collect();
+        self.outer.retain(|_, port| used.contains(port));
+        self.inner.retain(|port, _| used.contains(port));
+    }
+
+    fn mapped(&mut self, flow: (SocketAddr, Option<SocketAddr>), lot: f64) -> u16 {
+        match self.outer.get(&flow) {
+            Some(port) => *port,
+            None => self.map(flow, lot),
+        }
     }
 
     fn map(&mut self, flow: (SocketAddr, Option<SocketAddr>), lot: f64) -> u16 {

@@ -9,15 +9,19 @@ use quinn::Endpoint;
 use super::{Behaviour, Filtering, Mapping, Sim, Weather, locked};
 use crate::wire::tls::{self, SERVER_NAME};
 
-const ROUND_TRIP: Duration = Duration::from_millis(100);
+pub(super) const ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// How long a pair may try.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
-const CALM: Weather = Weather { round_trip: ROUND_TRIP, jitter: Duration::ZERO, loss: 0.0 };
+pub(super) const CALM: Weather =
+    Weather { round_trip: ROUND_TRIP, jitter: Duration::ZERO, loss: 0.0 };
+
+/// When the first connection stands.
+pub(super) type Stands = Arc<Mutex<Option<Duration>>>;
 
 const IN_THE_OPEN: Option<Behaviour> = None;
-const AT_HOME: Option<Behaviour> =
+pub(super) const AT_HOME: Option<Behaviour> =
     Some(Behaviour { mapping: Mapping::Independent, filtering: Filtering::AddressAndPort });
 
 fn kinds() -> Vec<Option<Behaviour>> {
@@ -81,7 +85,7 @@ fn meet(
     })
 }
 
-fn answer(sim: &Sim, endpoint: Endpoint) {
+pub(super) fn answer(sim: &Sim, endpoint: Endpoint) {
     let spawns = sim.clone();
     sim.spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
@@ -94,12 +98,12 @@ fn answer(sim: &Sim, endpoint: Endpoint) {
     });
 }
 
-fn dial(
+pub(super) fn dial(
     sim: &Sim,
     endpoint: &Endpoint,
     to: SocketAddr,
     delay: Duration,
-    stands: &Arc<Mutex<Option<Duration>>>,
+    stands: &Stands,
 ) {
     for pause in REDIALS {
         let (task, endpoint, stands) = (sim.clone(), endpoint.clone(), stands.clone());

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use hither_proto::reach::Probe;
+use hither_proto::{
+    observation::{KEEP_ALIVE, keep_alive},
+    reach::Probe,
+};
 use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator as _, Endpoint, EndpointConfig,
     IdleTimeout, Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
@@ -34,15 +37,6 @@ const PROBES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis
 
 /// How long a connection may be silent before it is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
-
-/// How often a silent connection is kept alive as long as nothing is known of the address translator. Most forget
-/// after 30 seconds and more.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-
-/// The same at the most often, for a translator that forgets at once, and at the most seldom: twice within
-/// [`IDLE_TIMEOUT`], nearly.
-const KEEP_ALIVE_MIN: Duration = Duration::from_secs(4);
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(15);
 
 /// The round trip that a dial counts with. Three of it are waited for before anything is repeated.
 const UNANSWERED: Duration = Duration::from_millis(2_500);
@@ -106,11 +100,25 @@ impl Network {
 
     /// An endpoint on another socket behind the same door, which dials and does not answer.
     pub(super) fn beside(&self, socket: UdpSocket) -> io::Result<Endpoint> {
+        self.endpoint_on(socket, None)
+    }
+
+    /// An endpoint on another socket behind the same door, which answers as the one of everything else does.
+    pub(super) fn answering(&self, socket: UdpSocket) -> Result<Endpoint, EndpointError> {
+        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
+        Ok(self.endpoint_on(socket, Some(listening))?)
+    }
+
+    fn endpoint_on(
+        &self,
+        socket: UdpSocket,
+        listening: Option<ServerConfig>,
+    ) -> io::Result<Endpoint> {
         let runtime = Arc::new(TokioRuntime);
         let socket = runtime.wrap_udp_socket(socket)?;
         let guarded = Arc::new(Guarded { socket, door: self.door.clone() });
         let config = silent_config(self.cid_key);
-        let endpoint = Endpoint::new_with_abstract_socket(config, None, guarded, runtime)?;
+        let endpoint = Endpoint::new_with_abstract_socket(config, listening, guarded, runtime)?;
         let mut others = self.others();
         others.retain(|other| other.open_connections() > 0);
         others.push(endpoint.clone());
@@ -130,8 +138,7 @@ impl Network {
     /// The translator in front of this machine remembers silent flows for so long, at least: connections that are made
     /// from now on are kept alive twice in that time.
     pub(in crate::agent) fn is_remembered_for(&self, lifetime: Duration) {
-        let keep_alive = (lifetime / 2).clamp(KEEP_ALIVE_MIN, KEEP_ALIVE_MAX);
-        self.keep_alive.store(milliseconds(keep_alive), Relaxed);
+        self.keep_alive.store(milliseconds(keep_alive(lifetime)), Relaxed);
     }
 
     /// The port of the socket.

@@ -25,7 +25,13 @@ const TIMING: TimeoutConfig = TimeoutConfig {
     max_retry_timeout: None,
 };
 
-/// How long is waited for a router that speaks UPnP.
+/// Where routers that speak UPnP listen.
+const UPNP_PORT: u16 = 1900;
+
+/// How long is waited for a router that speaks UPnP and is asked itself.
+const UPNP_ASKED: Duration = Duration::from_secs(1);
+
+/// The same where everybody on the network is asked for one.
 const UPNP_SEARCH: Duration = Duration::from_secs(2);
 
 /// What the router's own pages call the port.
@@ -147,12 +153,19 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> Option<T> + Send + 'sta
 }
 
 fn upnp(internal: NonZeroU16, local: Ipv4Addr, gateway: Ipv4Addr) -> Option<Lease> {
-    let mut options = SearchOptions::default();
-    options.bind_addr = (local, 0).into();
-    options.timeout = Some(UPNP_SEARCH);
-    options.single_search_timeout = Some(UPNP_SEARCH);
-    // Anybody on this network may answer; only the router can open a port of the router.
-    let igd = search_gateway(options).ok().filter(|igd| igd.addr.ip() == gateway)?;
+    let search = |at: Option<SocketAddr>, patience| {
+        let mut options = SearchOptions::default();
+        options.bind_addr = (local, 0).into();
+        options.broadcast_address = at.unwrap_or(options.broadcast_address);
+        options.timeout = Some(patience);
+        options.single_search_timeout = Some(patience);
+        // Anybody on this network may answer; only the router can open a port of the router.
+        search_gateway(options).ok().filter(|igd| igd.addr.ip() == gateway)
+    };
+    // Most answer if they are asked themselves. Only for the others the whole network hears the question, and whoever
+    // likes gets to send a page that has to be read.
+    let asked = search(Some((gateway, UPNP_PORT).into()), UPNP_ASKED);
+    let igd = asked.or_else(|| search(None, UPNP_SEARCH))?;
     lease(igd, internal.get(), internal, local)
 }
 

@@ -2,6 +2,7 @@
 //! connections to peers. Nothing outside this folder knows that it is QUIC.
 
 mod addresses;
+mod afresh;
 mod dial;
 mod door;
 mod endpoint;
@@ -21,6 +22,7 @@ mod tls;
 mod watch;
 
 pub(super) use addresses::own as own_addresses;
+pub(super) use afresh::Opened as OpenedAfresh;
 pub(super) use endpoint::Network;
 pub(super) use gateway::{Mapped, Protocol};
 pub(super) use mdns::Mdns;

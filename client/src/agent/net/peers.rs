@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    addresses,
+    addresses, afresh,
     door::{Door, Opened, plain},
     endpoint::{self, Network},
     frames, guess, silence,
@@ -88,6 +88,8 @@ pub(in crate::agent) struct Peers {
     answers: Answers,
     /// Whose turn it is to knock at many ports.
     turn: guess::Turn,
+    /// Fresh sockets of second rounds, by where they are seen.
+    afresh: HashMap<SocketAddr, Endpoint>,
     next: u64,
 }
 
@@ -109,11 +111,12 @@ impl Peers {
     /// Nobody yet; knocks are answered from now on.
     pub(in crate::agent) fn new(network: Network, to: mpsc::Sender<ToAgent>) -> Self {
         let answers = Answers::default();
-        tokio::spawn(answer(network.clone(), answers.clone(), to.clone()));
+        let Network { endpoint, door, .. } = network.clone();
+        tokio::spawn(answer(endpoint, door, answers.clone(), to.clone()));
         tokio::spawn(watch::watch(to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
-        let turn = guess::Turn::default();
-        Self { network, to, attempts, connections, answers, turn, next: 0 }
+        let (turn, afresh) = (guess::Turn::default(), HashMap::new());
+        Self { network, to, attempts, connections, answers, turn, afresh, next: 0 }
     }
 
     /// Opens the door of an attempt: its certificate's hash, and where it can be found. `towards` is
@@ -149,6 +152,33 @@ impl Peers {
         }
     }
 
+    /// Opens a fresh socket for an attempt's second round, shows it to `observer`, and tells the agent what has come of it.
+    pub(in crate::agent) fn open_afresh(
+        &self,
+        attempt: AttemptId,
+        observer: SocketAddr,
+        afresh: node::Afresh,
+    ) {
+        let (network, answers, to) = (self.network.clone(), self.answers.clone(), self.to.clone());
+        tokio::spawn(async move {
+            let opened = afresh::open(observer, afresh.observer.token, &afresh.towards).await;
+            let opened = opened.ok().and_then(|(socket, at)| {
+                let endpoint = network.answering(socket).ok()?;
+                let answering = answer(endpoint.clone(), network.door, answers, to.clone());
+                tokio::spawn(tokio::time::timeout(ATTEMPT_TIMEOUT, answering));
+                Some(afresh::Opened { endpoint, at })
+            });
+            // The agent has gone if it does not listen.
+            let _ = to.send(ToAgent::OpenedAfresh { attempt, opened }).await;
+        });
+    }
+
+    /// Such a socket may be dialled from until no attempt is left. Says where it is seen.
+    pub(in crate::agent) fn opened_afresh(&mut self, opened: afresh::Opened) -> SocketAddr {
+        self.afresh.insert(opened.at, opened.endpoint);
+        opened.at
+    }
+
     /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
     pub(in crate::agent) fn guess(&mut self, attempt: AttemptId, guess: node::Guess, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
@@ -167,6 +197,17 @@ impl Peers {
                     open.dials.spawn(from.clone().dial(pause, address, config));
                 }
             }
+            node::Guess::DialAfresh { from, dial } => {
+                let Some(endpoint) = self.afresh.get(&from).cloned() else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let (to, door) = (self.to.clone(), network.door.clone());
+                let from = Dialler { endpoint, door, to, attempt };
+                for (pause, address, config) in dials.each(&mut rng) {
+                    open.dials.spawn(from.clone().dial(pause, address, config));
+                }
+            }
+            // Which takes no door.
+            node::Guess::Afresh(_) => {}
             node::Guess::Listen(dial) => {
                 let Some(at) = dial.addresses.first().copied() else { return };
                 let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
@@ -191,6 +232,10 @@ impl Peers {
     /// Ends an attempt. Its connections are closed but for `keep`.
     pub(in crate::agent) fn close_door(&mut self, attempt: AttemptId, keep: Option<Conn>) {
         self.attempts.remove(&attempt);
+        if self.attempts.is_empty() {
+            // What has become a connection, or still answers, lasts without it.
+            self.afresh.clear();
+        }
         self.answers().remove(&attempt);
         self.network.door.disarm(attempt);
         let of_attempt = |(conn, carried): (&Conn, &Carried)| {
@@ -260,8 +305,7 @@ impl Peers {
 }
 
 /// Answers whoever knocks at an armed door, and ignores everybody else.
-async fn answer(network: Network, answers: Answers, to: mpsc::Sender<ToAgent>) {
-    let Network { endpoint, door, .. } = network;
+async fn answer(endpoint: Endpoint, door: Arc<Door>, answers: Answers, to: mpsc::Sender<ToAgent>) {
     while let Some(incoming) = endpoint.accept().await {
         let attempt = door.attempt(&incoming.orig_dst_cid());
         let config = attempt.and_then(|attempt| {

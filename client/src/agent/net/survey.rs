@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use hither_proto::observation::{ANSWER_BYTES, Answer, Port, Question};
+use hither_proto::observation::{ANSWER_BYTES, Answer, Port, Question, SILENCES};
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// conversation, as the connections to contacts are.
 const CONVERSATION: Duration = Duration::from_millis(2_500);
 
-/// The silences after which it is tried whether a flow is remembered, in seconds. The server waits no longer.
-const SILENCES: [u16; 5] = [10, 20, 40, 80, 160];
+/// How long after each other they begin. Behind a translator that gives one port after the other, each takes one, and all of
+/// them at once would be more than a server foresees between what it has seen and what is dialled next.
+const APART: Duration = Duration::from_secs(1);
 
 /// From whom packets are let in (RFC 4787, section 5).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,8 +80,11 @@ impl Survey {
                 return;
             }
             let mut silences = JoinSet::new();
-            for after in SILENCES {
-                silences.spawn(async move { (after, asker.hears(after).await) });
+            for (after, begins) in SILENCES.into_iter().zip(0..) {
+                silences.spawn(async move {
+                    sleep(APART * begins).await;
+                    (after, asker.hears(after).await)
+                });
             }
             // The shorter ones end sooner.
             while let Some(Ok((after, heard))) = silences.join_next().await {

@@ -10,6 +10,7 @@ mod neighbours;
 mod reach;
 mod rest;
 mod resumption;
+mod rounds;
 mod talk;
 
 use super::Conn;
