@@ -3,6 +3,7 @@
 //! out its [`Output`]s.
 
 mod allowance;
+mod attempt;
 mod attempts;
 mod contacts;
 mod dials;
@@ -39,7 +40,7 @@ use crate::{
     wire::server::{Candidate, Nat},
 };
 use allowance::Allowances;
-use attempts::Attempt;
+use attempt::Attempt;
 pub use contacts::ContactView;
 use contacts::Request;
 pub use dials::Dial;
@@ -420,7 +421,7 @@ impl Node {
             Input::OpenedAfresh { attempt, at } => self.opened_afresh(now, attempt, at),
             Input::PeerClosed(conn) => self.peer_closed(now, conn),
             Input::PeerConnected { conn, attempt, exporter, certificate, remote } => {
-                let link = attempts::Link { conn, exporter, certificate, remote };
+                let link = attempt::Link { conn, exporter, certificate, remote };
                 self.peer_connected(now, attempt, link);
             }
             Input::PeerSilent(conn) => self.peer_silent(now, conn),

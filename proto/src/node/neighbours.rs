@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Node, attempts::Attempt, resumption::Way};
+use super::{Node, attempt::Attempt, resumption::Way};
 use crate::{
     limits::{NEIGHBOUR_ADDRESSES_MAX, NEIGHBOUR_PSEUDONYMS},
     name::Name,

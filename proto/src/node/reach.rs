@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{Conn, Event, Node, Output, Refused, attempts::Attempt};
+use super::{Conn, Event, Node, Output, Refused, attempt::Attempt};
 use crate::{
     limits::{RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
     name::Name,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     Conn, Node, Output,
-    attempts::{Attempt, Link, State},
+    attempt::{Attempt, Link, State},
     peers::Peer,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::{
     Dial, Guess, Node, Output,
-    attempts::{Attempt, State},
+    attempt::{Attempt, State},
 };
 use crate::{
     crypto::secret::Secret,

@@ -1,6 +1,6 @@
 //! What the server says to a node, and what becomes of it.
 
-use super::{Event, Hold, Node, Output, Refused, attempts::Attempt, contacts::Answer};
+use super::{Event, Hold, Node, Output, Refused, attempt::Attempt, contacts::Answer};
 use crate::{
     crypto::secret::Secret,
     identity::Entry,

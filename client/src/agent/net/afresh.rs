@@ -12,19 +12,11 @@ use hither_proto::{
     limits::OPENER_HOPS,
     observation::{SEEN_BYTES, Seen, Where},
 };
-use quinn::Endpoint;
 use tokio::{net::UdpSocket, time::timeout};
 
 /// How long is waited for each answer: datagrams get lost.
 const PATIENCE: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_millis(600), Duration::from_millis(1_200)];
-
-/// An endpoint on such a socket.
-pub(in crate::agent) struct Opened {
-    pub(super) endpoint: Endpoint,
-    /// Where the server sees it.
-    pub(super) at: SocketAddr,
-}
 
 /// The socket, and where `observer` sees it.
 pub(super) async fn open(

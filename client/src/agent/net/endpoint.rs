@@ -56,6 +56,13 @@ pub(in crate::agent) enum EndpointError {
     Tls(#[from] TlsError),
 }
 
+/// An endpoint on a fresh socket, for a second round.
+pub(in crate::agent) struct OpenedAfresh {
+    pub(super) endpoint: Endpoint,
+    /// Where the server sees it.
+    pub(super) at: SocketAddr,
+}
+
 /// The socket, the endpoint on it and the door in front of it. Clones are the same one.
 #[derive(Clone)]
 pub(in crate::agent) struct Network {

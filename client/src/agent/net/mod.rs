@@ -22,8 +22,7 @@ mod tls;
 mod watch;
 
 pub(super) use addresses::own as own_addresses;
-pub(super) use afresh::Opened as OpenedAfresh;
-pub(super) use endpoint::Network;
+pub(super) use endpoint::{Network, OpenedAfresh};
 pub(super) use gateway::{Mapped, Protocol};
 pub(super) use mdns::Mdns;
 pub(super) use peers::{Connected, Peers};

@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     addresses, afresh,
     door::{Door, Opened, plain},
-    endpoint::{self, Network},
+    endpoint::{self, Network, OpenedAfresh},
     frames, guess, silence,
     tls::{NO_NAME, ThrowAway, TlsError},
     watch,
@@ -166,7 +166,7 @@ impl Peers {
                 let endpoint = network.answering(socket).ok()?;
                 let answering = answer(endpoint.clone(), network.door, answers, to.clone());
                 tokio::spawn(tokio::time::timeout(ATTEMPT_TIMEOUT, answering));
-                Some(afresh::Opened { endpoint, at })
+                Some(OpenedAfresh { endpoint, at })
             });
             // The agent has gone if it does not listen.
             let _ = to.send(ToAgent::OpenedAfresh { attempt, opened }).await;
@@ -174,7 +174,7 @@ impl Peers {
     }
 
     /// Such a socket may be dialled from until no attempt is left. Says where it is seen.
-    pub(in crate::agent) fn opened_afresh(&mut self, opened: afresh::Opened) -> SocketAddr {
+    pub(in crate::agent) fn opened_afresh(&mut self, opened: OpenedAfresh) -> SocketAddr {
         self.afresh.insert(opened.at, opened.endpoint);
         opened.at
     }
