@@ -10,6 +10,8 @@ use crate::{
     limits::{GREETING_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX},
     message::Message,
     name::{Address, Host, Link, Name, ServerPin},
+    observation::{Answer, Question, Seen, Where},
+    reach::Probe,
     recovery::RecoveryCode,
     wire::{
         self, DecodeError, LENGTH_BYTES,
@@ -26,6 +28,32 @@ pub(super) fn request(bytes: &[u8]) {
 /// A frame of the server.
 pub(super) fn reply(bytes: &[u8]) {
     round_trip::<Reply>(bytes);
+}
+
+/// A datagram on the server's second port, or an answer from there.
+pub(super) fn observation(bytes: &[u8]) {
+    let kinds = [
+        again(bytes, Answer::decode, |it| it.encode().to_vec()),
+        again(bytes, Probe::decode, |it| it.encode().to_vec()),
+        again(bytes, Question::decode, |it| it.encode().to_vec()),
+        again(bytes, Seen::decode, |it| it.encode().to_vec()),
+        again(bytes, Where::decode, |it| it.encode().to_vec()),
+    ];
+    let known = kinds.into_iter().filter(|known| *known).count();
+    assert!(known <= 1, "a datagram is of one kind");
+}
+
+/// Whether it can be read; then it is written so that it reads the same.
+fn again<T: fmt::Debug + PartialEq>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8]) -> Option<T>,
+    encode: impl Fn(&T) -> Vec<u8>,
+) -> bool {
+    let Some(value) = decode(bytes) else { return false };
+    let written = encode(&value);
+    assert_eq!(written.len(), bytes.len());
+    assert_eq!(decode(&written), Some(value));
+    true
 }
 
 /// The plaintext of a peer's frame.

@@ -50,6 +50,7 @@ targets![
     decode::id,
     decode::message,
     decode::name,
+    decode::observation,
     decode::recovery,
     decode::reply,
     decode::request,

@@ -31,3 +31,12 @@ fn says(world: &mut World, who: &str, conn: Conn, content: &Content) {
     world.settle(who);
     world.run();
 }
+
+/// The server goes, and both notice.
+fn server_goes(world: &mut World) {
+    world.lose_server();
+    for who in ["alice", "bob"] {
+        world.disconnect(who);
+    }
+    world.run();
+}

@@ -76,10 +76,6 @@ fn a_path_that_rested_is_found_again_when_the_server_goes() {
     let mut world = silent(40);
     world.wait(REST_AFTER / 4);
     assert!(!world.connected("alice", "bob"));
-    world.lose_server();
-    for who in ["alice", "bob"] {
-        world.disconnect(who);
-    }
-    world.run();
+    super::server_goes(&mut world);
     assert!(world.connected("alice", "bob"));
 }

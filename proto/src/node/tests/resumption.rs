@@ -13,11 +13,7 @@ use crate::{
 fn parted(seed: u8) -> World {
     let mut world = World::of_friends(seed, &["alice", "bob"]);
     world.send("alice", "bob", "while there was a server");
-    world.lose_server();
-    for who in ["alice", "bob"] {
-        world.disconnect(who);
-    }
-    world.run();
+    super::server_goes(&mut world);
     world
 }
 
@@ -52,11 +48,7 @@ fn a_path_that_broke_before_the_server_went_is_found_too() {
     world.cut("bob");
     world.run();
     assert!(!world.connected("alice", "bob"));
-    world.lose_server();
-    for who in ["alice", "bob"] {
-        world.disconnect(who);
-    }
-    world.run();
+    super::server_goes(&mut world);
     assert!(world.connected("alice", "bob"));
 }
 
