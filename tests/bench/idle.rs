@@ -2,7 +2,6 @@
 //! their keep-alives cost it.
 
 use std::{
-    env,
     net::Ipv4Addr,
     thread,
     time::{Duration, Instant},
@@ -101,8 +100,9 @@ fn prosody_memory() -> Option<f64> {
 /// Measured only when it is asked for by name, because it takes a quarter of an hour and some gigabytes.
 /// `--clients=N` and `--seconds=N` make less of it; its targets are those of all.
 pub(crate) fn measure_many() -> Vec<Row> {
-    let clients = asked("--clients=").unwrap_or(MANY);
-    let long = asked("--seconds=").map_or(LONG, |seconds| Duration::from_secs(seconds as u64));
+    let clients = crate::number("--clients=").unwrap_or(MANY);
+    let long =
+        crate::number("--seconds=").map_or(LONG, |seconds| Duration::from_secs(seconds as u64));
     let lab = Lab::new("idle-many");
     let server = lab.server();
     let online = register(&server, clients);
@@ -125,11 +125,6 @@ pub(crate) fn measure_many() -> Vec<Row> {
         row("memory of the server, as of 50,000", Unit::Bytes, memory * of_all, 1.6e9),
         row("a second's keep-alives of 50,000", Unit::Seconds, spent * of_all, 0.08),
     ]
-}
-
-/// A number that was typed behind this.
-fn asked(flag: &str) -> Option<usize> {
-    env::args().find_map(|arg| arg.strip_prefix(flag)?.parse().ok())
 }
 
 /// So many people who come and stay.

@@ -126,6 +126,11 @@ fn asked(args: Vec<String>) -> Asked {
     asked
 }
 
+/// A number that was typed behind this.
+fn number(flag: &str) -> Option<usize> {
+    env::args().find_map(|arg| arg.strip_prefix(flag)?.parse().ok())
+}
+
 /// Measures these areas, or everything that is not too long.
 fn measure(wanted: &[String]) -> Report {
     let mut report = Report::begin();

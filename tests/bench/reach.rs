@@ -96,8 +96,10 @@ fn readable(ending: &Ending) -> Option<f64> {
     }
 }
 
-/// Pairs that connect many times, the others once: each of those takes all of the client's patience.
+/// Pairs that connect many times, or as often as `--rounds=N` says, the others once: each of those takes all of the client's
+/// patience.
 fn all_pairs() -> Option<Endings> {
+    let many = crate::number("--rounds=").unwrap_or(ROUNDS);
     let kinds = NatLab::kinds();
     let with_each = |one: &Kind| kinds.iter().map(|other| (*one, *other)).collect::<Vec<_>>();
     let pairs: VecDeque<_> = kinds.iter().flat_map(with_each).collect();
@@ -109,7 +111,7 @@ fn all_pairs() -> Option<Endings> {
         loop {
             let pair = pairs.lock().unwrap().pop_front();
             let Some((one, other)) = pair else { return };
-            let rounds = if expected(one, other) == Expected::Connects { ROUNDS } else { 1 };
+            let rounds = if expected(one, other) == Expected::Connects { many } else { 1 };
             let ended = meeting.meet(one, other, rounds);
             endings.lock().unwrap().insert((one, other), ended);
         }
