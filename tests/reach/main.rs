@@ -89,8 +89,9 @@ fn a_router_that_an_early_packet_spoils_is_passed_in_a_second_round() {
     far.within(|| bob.tries_to_register(&link).done());
     alice.befriends(&bob);
     for (caller, callee) in [(&alice, &bob), (&bob, &alice)] {
-        let sent = caller.delivers(callee.name(), "the second time");
-        println!("{} to {}: {}", caller.name(), callee.name(), sent["elapsed_ms"]);
+        // Without a second round nothing ever comes through. On a busy machine one may be lost, and the next is not.
+        let _ = caller.sends_with(callee.name(), "the second time", &["--queue-ok"]);
+        assert_eq!(callee.hears(1), ["the second time"]);
         // The next one begins without a path, and from other ports.
         near.within(|| alice.stops_agent());
         far.within(|| bob.stops_agent());
