@@ -69,7 +69,7 @@ fn fill(server: &Server) -> f64 {
     let all = "PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000; BEGIN";
     database.execute_batch(all).unwrap();
     let accounts = "INSERT INTO account (name, credential, record, entry, created, vault)
-         SELECT ?1, randomblob(32), randomblob(192), randomblob(length(entry)), created,
+         SELECT ?1, randomblob(32), record, randomblob(length(entry)), created,
                 randomblob(length(vault)) FROM account WHERE name = 'real'";
     let sessions = "INSERT INTO session (id, name, device, created, seen)
          SELECT randomblob(16), ?1, randomblob(32), created, seen FROM session WHERE name = 'real'";
@@ -116,5 +116,6 @@ fn guess(server: &Server, place: &Place, rng: &mut Rng, name: &str) {
     let mut link = place.link_to(server);
     let (_, ke1) = ClientLogin::start(rng, b"a guess").unwrap();
     link.says(&Request::Login { name: name.parse().unwrap(), ke1 });
-    assert!(matches!(link.hears(), Reply::Login { .. }));
+    let reply = link.hears();
+    assert!(matches!(reply, Reply::Login { .. }), "{reply:?}");
 }
