@@ -6,7 +6,7 @@ use crate::{
     identity::{Identity, PublicIdentity, signed_bytes},
     limits::NEIGHBOUR_PERIOD,
     name::Name,
-    ticket::AttemptId,
+    ticket::{Arrangement, AttemptId},
     time::UnixTime,
 };
 
@@ -50,29 +50,9 @@ pub struct Pair {
     pub calls: bool,
 }
 
-/// What an attempt takes that no server grants.
-#[derive(Debug)]
-pub struct Arrangement {
-    /// Its id.
-    pub attempt: AttemptId,
-    /// The key of the knocks at the door of the end that speaks first.
-    pub caller_knock: Secret<32>,
-    /// The same of the other end.
-    pub callee_knock: Secret<32>,
-    /// The pre-shared key of the handshake.
-    pub psk: Secret<32>,
-}
-
-/// What is derived from the secret; the numbers are for ever.
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    Attempt = 0,
-    CallerKnock = 1,
-    CalleeKnock = 2,
-    Psk = 3,
-    CallerPseudonym = 4,
-    CalleePseudonym = 5,
-}
+/// The elements of the secret by which the two ends are called, behind those of an [`Arrangement`]; the numbers are for ever.
+const CALLER_PSEUDONYM: u8 = 4;
+const CALLEE_PSEUDONYM: u8 = 5;
 
 impl Pair {
     /// What this person shares with somebody, unless the key of theirs is none.
@@ -103,30 +83,23 @@ impl Pair {
 
     /// What an attempt of this period takes.
     pub fn arrangement(&self, period: Period) -> Arrangement {
-        Arrangement {
-            attempt: self.attempt(period),
-            caller_knock: self.part(period, Part::CallerKnock),
-            callee_knock: self.part(period, Part::CalleeKnock),
-            psk: self.part(period, Part::Psk),
-        }
+        Arrangement::of(|element| self.element(period, element))
     }
 
     /// The id of an attempt of this period. Both ends know it, and it says nothing to anybody else.
     pub fn attempt(&self, period: Period) -> AttemptId {
-        let mut id = AttemptId([0; 16]);
-        id.0.copy_from_slice(&self.part(period, Part::Attempt).expose()[..16]);
-        id
+        Arrangement::attempt(|element| self.element(period, element))
     }
 
     fn pseudonym(&self, period: Period, caller: bool) -> Pseudonym {
-        let part = if caller { Part::CallerPseudonym } else { Part::CalleePseudonym };
+        let element = if caller { CALLER_PSEUDONYM } else { CALLEE_PSEUDONYM };
         let mut pseudonym = Pseudonym([0; PSEUDONYM_BYTES]);
-        pseudonym.0.copy_from_slice(&self.part(period, part).expose()[..PSEUDONYM_BYTES]);
+        pseudonym.0.copy_from_slice(&self.element(period, element).expose()[..PSEUDONYM_BYTES]);
         pseudonym
     }
 
-    fn part(&self, period: Period, part: Part) -> Secret<32> {
-        let info = [&[part as u8][..], &period.0.to_be_bytes()].concat();
+    fn element(&self, period: Period, number: u8) -> Secret<32> {
+        let info = [&[number][..], &period.0.to_be_bytes()].concat();
         derive(&[], self.secret.expose(), Label::Neighbour, &info)
     }
 }

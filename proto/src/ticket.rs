@@ -1,4 +1,5 @@
-//! The server's permission for one attempt of two people: single-use, short-lived, bound to both.
+//! The server's permission for one attempt of two people: single-use, short-lived, bound to both; and what two agree on
+//! by themselves for an attempt that the server knows nothing of.
 
 use minicbor::{Decode, Encode};
 
@@ -12,6 +13,34 @@ use crate::{
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cbor(transparent)]
 pub struct AttemptId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 16]);
+
+/// What an attempt takes that no server grants, out of a secret that both ends have.
+#[derive(Debug)]
+pub struct Arrangement {
+    /// Its id.
+    pub attempt: AttemptId,
+    /// The key of the knocks at the door of the end that speaks first.
+    pub caller_knock: Secret<32>,
+    /// The same of the other end.
+    pub callee_knock: Secret<32>,
+    /// The pre-shared key of the handshake.
+    pub psk: Secret<32>,
+}
+
+impl Arrangement {
+    /// Out of the numbered elements of such a secret; the numbers are for ever.
+    pub fn of(element: impl Fn(u8) -> Secret<32>) -> Self {
+        let [caller_knock, callee_knock, psk] = [1, 2, 3].map(&element);
+        Self { attempt: Self::attempt(element), caller_knock, callee_knock, psk }
+    }
+
+    /// The id alone.
+    pub fn attempt(element: impl Fn(u8) -> Secret<32>) -> AttemptId {
+        let mut id = AttemptId([0; 16]);
+        id.0.copy_from_slice(&element(0).expose()[..16]);
+        id
+    }
+}
 
 /// One end of an attempt, as a ticket names it.
 #[derive(Clone, Copy, Debug)]

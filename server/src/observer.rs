@@ -20,6 +20,7 @@ use tokio::{net::UdpSocket, sync::Semaphore, time::sleep};
 use crate::{
     inbox::Address,
     limits::{ANSWER_DELAY_MAX, ANSWERS_MAX, ANSWERS_PER_CLIENT_MAX},
+    origin::plain,
     quic::bind,
 };
 
@@ -113,11 +114,6 @@ impl Observer {
             drop((one, all));
         });
     }
-}
-
-/// An IPv4 address as such, also when a dual-stack socket shows it as IPv6.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl Observed {

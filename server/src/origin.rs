@@ -1,6 +1,6 @@
 //! Where a client comes from, as far as that can be told from outside: what limits are counted by.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What one subscriber has, and the site around it. Whoever is given a whole site has as many subscriber's
 /// networks as they like, so both are counted.
@@ -25,6 +25,11 @@ impl Origin {
             }
         }
     }
+}
+
+/// An IPv4 address as such, also where a dual-stack socket shows it as IPv6.
+pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

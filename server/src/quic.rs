@@ -31,10 +31,13 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::limits::{
-    ACKNOWLEDGED_TOGETHER, CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, FRAME_TIMEOUT,
-    GREETING_WINDOW_BYTES, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LAST_WORD_TIMEOUT,
-    RECEIVE_WINDOW_BYTES, SEND_TIMEOUT, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
+use crate::{
+    limits::{
+        ACKNOWLEDGED_TOGETHER, CALLER_BYTES_MAX, CALLERS_BYTES_MAX, CALLERS_MAX, FRAME_TIMEOUT,
+        GREETING_WINDOW_BYTES, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, LAST_WORD_TIMEOUT,
+        RECEIVE_WINDOW_BYTES, SEND_TIMEOUT, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
+    },
+    origin::plain,
 };
 
 /// Connections on which frames were said are closed with this code alone: whatever there is to say was said
@@ -249,8 +252,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Where the client is, as seen from here.
     pub(crate) fn remote_address(&self) -> SocketAddr {
-        let address = self.connection.remote_address();
-        SocketAddr::new(address.ip().to_canonical(), address.port())
+        plain(self.connection.remote_address())
     }
 
     /// What only the two ends of this very connection know.

@@ -145,11 +145,10 @@ impl Agent {
         let Some(account) = self.account.as_ref().filter(|_| !known) else { return };
         let asks = account.node.observer().zip(account.server.as_ref());
         let Some((observer, server)) = asks else { return };
-        let remote = server.remote.ip().to_canonical();
+        let asked = server.at(observer.port);
         let begun = self.reach.survey.as_ref().is_some_and(|(token, _)| *token == observer.token);
         // There is no translator in front of oneself.
-        if !begun && Scope::of(remote) != Scope::Loopback {
-            let asked = SocketAddr::new(remote, observer.port);
+        if !begun && Scope::of(asked.ip()) != Scope::Loopback {
             let survey = Survey::begin(asked, observer.token, self.to.clone());
             self.reach.survey = Some((observer.token, Some(survey)));
         }

@@ -1,10 +1,7 @@
 //! Carrying out what the node asks for: stores first, all of a batch in one transaction, and then whatever
 //! may be seen outside; and going on from the disk when it did not take them.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use hither_proto::{
     crypto::rng::Rng,
@@ -123,8 +120,7 @@ impl Agent {
             }
             Output::Guess(attempt, Guess::Afresh(afresh)) => {
                 if let Some(server) = &account.server {
-                    let port = afresh.observer.port;
-                    let observer = SocketAddr::new(server.remote.ip().to_canonical(), port);
+                    let observer = server.at(afresh.observer.port);
                     self.peers.open_afresh(attempt, observer, afresh);
                 }
             }
@@ -147,8 +143,7 @@ impl Agent {
             }
             Output::Probe { port, probe } => {
                 if let Some(server) = &account.server {
-                    let observer = SocketAddr::new(server.remote.ip().to_canonical(), port);
-                    self.network.probe(observer, probe);
+                    self.network.probe(server.at(port), probe);
                 }
             }
             Output::SendPeer { conn, frame } => self.peers.send(conn, frame),

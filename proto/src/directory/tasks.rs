@@ -197,9 +197,10 @@ pub enum Task {
     },
     /// Takes consent back: [`Outcome::Withdrawn`].
     ///
-    /// `Reject` deletes the own consent if it is `Accepted`, makes the other's `Requested` a `Declined`, and deletes the note. `Block` makes the own
-    /// consent `Blocked` and deletes the other's notes. `Unblock` deletes a `Blocked`. `Remove` deletes the
-    /// own consent, makes the other's `Requested` a `Declined`, and deletes the notes between the two.
+    /// `Reject` deletes the own consent if it is `Accepted`, makes the other's `Requested` a `Declined`, and deletes
+    /// the note. `Block` makes the own consent `Blocked` and deletes the other's notes. `Unblock` deletes a `Blocked`.
+    /// `Remove` deletes the own consent, makes the other's `Requested` a `Declined`, and deletes the notes between
+    /// the two.
     Withdraw {
         /// Whose.
         name: Name,

@@ -15,9 +15,8 @@ use crate::{
     knock::KnockKey,
     limits::{INTRODUCTIONS_MAX, RESUMPTION_LIFETIME, RESUMPTION_LINKS_MAX},
     name::Name,
-    neighbour::Arrangement,
     reach::Policy,
-    ticket::AttemptId,
+    ticket::{Arrangement, AttemptId},
     time::Time,
     wire::server::Candidate,
 };
@@ -37,26 +36,10 @@ impl Resumption {
         Self { secret, remote: peer.remote, expires: now + RESUMPTION_LIFETIME }
     }
 
-    fn part(&self, part: Part) -> Secret<32> {
-        derive(&[], self.secret.expose(), Label::PeerResumption, &[part as u8])
-    }
-
     fn arrangement(&self) -> Arrangement {
-        let mut attempt = AttemptId([0; 16]);
-        attempt.0.copy_from_slice(&self.part(Part::Attempt).expose()[..16]);
-        let [caller_knock, callee_knock, psk] =
-            [Part::CallerKnock, Part::CalleeKnock, Part::Psk].map(|part| self.part(part));
-        Arrangement { attempt, caller_knock, callee_knock, psk }
+        let secret = self.secret.expose();
+        Arrangement::of(|element| derive(&[], secret, Label::PeerResumption, &[element]))
     }
-}
-
-/// What is derived from the secret; the numbers are for ever.
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    Attempt = 0,
-    CallerKnock = 1,
-    CalleeKnock = 2,
-    Psk = 3,
 }
 
 /// How somebody is found without the server.

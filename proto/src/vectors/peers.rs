@@ -9,9 +9,9 @@ use crate::{
     id::MessageId,
     knock::KnockKey,
     message::{Body, Message},
-    neighbour::{Arrangement, Pair, Period},
+    neighbour::{Pair, Period},
     session::Session,
-    ticket::{AttemptId, Party, Ticket},
+    ticket::{Arrangement, AttemptId, Party, Ticket},
     time::{Time, UnixTime},
     wire::{self, peer::Content},
 };

@@ -122,11 +122,12 @@ impl Storage {
     pub(crate) fn open(path: &Path) -> Result<(Self, StorageThread), Fault> {
         let reserve = Reserve::new(path.with_file_name(RESERVE));
         reserve.look();
-        let damaged = path.with_file_name(DAMAGED);
-        let patience = if damaged.exists() { Duration::MAX } else { CHECK_TIMEOUT };
+        let mark = path.with_file_name(DAMAGED);
+        let marked = mark.exists();
+        let patience = if marked { Duration::MAX } else { CHECK_TIMEOUT };
         let (database, looked) = schema::open(path, patience)?;
-        if looked == Looked::Through && damaged.exists() {
-            fs::remove_file(&damaged).map_err(|error| Fault::file(&damaged, error))?;
+        if marked {
+            fs::remove_file(&mark).map_err(|error| Fault::file(&mark, error))?;
         }
         let tight = reserve.tight();
         let looks = match looked {

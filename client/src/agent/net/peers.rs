@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hither_proto::{
@@ -88,8 +88,8 @@ pub(in crate::agent) struct Peers {
     answers: Answers,
     /// Whose turn it is to knock at many ports.
     turn: guess::Turn,
-    /// Fresh sockets of second rounds, by where they are seen.
-    afresh: HashMap<SocketAddr, Endpoint>,
+    /// Fresh sockets of second rounds, by where they are seen, and since when there are.
+    afresh: HashMap<SocketAddr, (Instant, Endpoint)>,
     next: u64,
 }
 
@@ -173,9 +173,11 @@ impl Peers {
         });
     }
 
-    /// Such a socket may be dialled from until no attempt is left. Says where it is seen.
+    /// Such a socket may be dialled from until its attempt is over, or no attempt is left. Says where it is seen.
     pub(in crate::agent) fn opened_afresh(&mut self, opened: OpenedAfresh) -> SocketAddr {
-        self.afresh.insert(opened.at, opened.endpoint);
+        // Who is always looking for somebody would keep all of them.
+        self.afresh.retain(|_, (since, _)| since.elapsed() < ATTEMPT_TIMEOUT);
+        self.afresh.insert(opened.at, (Instant::now(), opened.endpoint));
         opened.at
     }
 
@@ -198,7 +200,7 @@ impl Peers {
                 }
             }
             node::Guess::DialAfresh { from, dial } => {
-                let Some(endpoint) = self.afresh.get(&from).cloned() else { return };
+                let Some((_, endpoint)) = self.afresh.get(&from).cloned() else { return };
                 let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 let from = Dialler { endpoint, door, to, attempt };

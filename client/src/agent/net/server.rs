@@ -398,6 +398,11 @@ impl Carried {
         self.connection.stable_id()
     }
 
+    /// Another port of the server, where it is.
+    pub(in crate::agent) fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.remote.ip().to_canonical(), port)
+    }
+
     /// Sends a frame's body. A server that takes nothing for so long is given up.
     pub(in crate::agent) fn send(&self, body: Vec<u8>) {
         if self.frames.try_send(body).is_err() {
