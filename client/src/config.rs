@@ -4,9 +4,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
+
+use hither_proto::limits::{REST_AFTER, SESSION_LIFETIME};
 
 use crate::duration;
 use crate::fault::{Fault, Usage};
@@ -26,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) port_mapping: bool,
     /// Whether others are told what was read.
     pub(crate) read_receipts: bool,
+    /// How long a path that nobody uses is kept alive.
+    pub(crate) rest_after: Duration,
 }
 
 impl Default for Config {
@@ -36,6 +41,7 @@ impl Default for Config {
             port: None,
             port_mapping: true,
             read_receipts: true,
+            rest_after: REST_AFTER,
         }
     }
 }
@@ -48,6 +54,7 @@ pub(crate) enum Key {
     Port,
     PortMapping,
     ReadReceipts,
+    RestAfter,
 }
 
 /// What is wrong with a line of the file.
@@ -109,6 +116,7 @@ impl Config {
             Key::Port => self.port.map_or("any".to_owned(), |port| port.to_string()),
             Key::PortMapping => self.port_mapping.to_string(),
             Key::ReadReceipts => self.read_receipts.to_string(),
+            Key::RestAfter => duration::show(self.rest_after),
         }
     }
 
@@ -125,6 +133,10 @@ impl Config {
             (Key::Port, Value::Text(text)) => self.port = Some(text.parse().ok()?),
             (Key::PortMapping, Value::Switch(on)) => self.port_mapping = *on,
             (Key::ReadReceipts, Value::Switch(on)) => self.read_receipts = *on,
+            (Key::RestAfter, Value::Text(text)) => {
+                let after = duration::parse(text).ok()?;
+                self.rest_after = Some(after).filter(|after| REST_AFTER_ALLOWED.contains(after))?;
+            }
             _ => return None,
         }
         Some(())
@@ -134,10 +146,19 @@ impl Config {
 /// Sooner than this, the account would be locked before a command could be typed.
 const LOCK_AFTER_MIN: Duration = Duration::from_secs(1);
 
+/// Sooner, and it would be put to sleep between two sentences; later, and its session is over.
+const REST_AFTER_ALLOWED: RangeInclusive<Duration> = Duration::from_secs(1)..=SESSION_LIFETIME;
+
 impl Key {
     /// All of them.
-    pub(crate) const ALL: [Key; 5] =
-        [Key::LockAfter, Key::LanDiscovery, Key::Port, Key::PortMapping, Key::ReadReceipts];
+    pub(crate) const ALL: [Key; 6] = [
+        Key::LockAfter,
+        Key::LanDiscovery,
+        Key::Port,
+        Key::PortMapping,
+        Key::ReadReceipts,
+        Key::RestAfter,
+    ];
 
     /// The name.
     pub(crate) fn as_str(self) -> &'static str {
@@ -147,6 +168,7 @@ impl Key {
             Key::Port => "network.port",
             Key::PortMapping => "network.port_mapping",
             Key::ReadReceipts => "messages.read_receipts",
+            Key::RestAfter => "network.rest_after",
         }
     }
 
@@ -156,6 +178,7 @@ impl Key {
             Key::LockAfter => "never, or a time span of at least 1s, like 30m or 12h",
             Key::Port => "any, or a UDP port like 41641; it holds from the next start of the agent",
             Key::LanDiscovery | Key::PortMapping | Key::ReadReceipts => "true or false",
+            Key::RestAfter => "a time span of 1s to 24h, like 15m",
         }
     }
 
@@ -168,7 +191,7 @@ impl Key {
     /// What somebody has typed, if it can be the value.
     fn typed(self, text: &str) -> Option<Value> {
         let value = match self {
-            Key::LockAfter | Key::Port => Value::Text(text.to_owned()),
+            Key::LockAfter | Key::Port | Key::RestAfter => Value::Text(text.to_owned()),
             Key::LanDiscovery | Key::PortMapping | Key::ReadReceipts => {
                 Value::Switch(text.parse().ok()?)
             }
@@ -394,6 +417,23 @@ mod tests {
             let wrong = Mistake::Value { key: Key::LockAfter };
             let fault = Fault::Config { path: path.clone(), line: 2, mistake: wrong };
             assert_eq!(Config::load(&path, "default"), Err(fault), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_kept_from_a_second_to_a_day() {
+        let table = [
+            ("1s", Some(1)),
+            ("15m", Some(900)),
+            ("24h", Some(86_400)),
+            ("0s", None),
+            ("25h", None),
+        ];
+        for (text, seconds) in table {
+            let mut config = Config::default();
+            let taken = config.take(Key::RestAfter, &Value::Text(text.to_owned()));
+            let kept = taken.map(|()| config.rest_after.as_secs());
+            assert_eq!(kept, seconds, "{text}");
         }
     }
 

@@ -121,10 +121,25 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a session with a peer lasts. After it the two are introduced anew, with new keys.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a path on which nobody says anything is kept. Within a conversation the next message takes half a round trip;
-/// an hour of life signs on a hundred paths that nobody uses would cost a phone megabytes, and a new path takes three
-/// round trips.
+/// How long a path on which nobody says anything is kept alive, unless the person wants it otherwise. Within a
+/// conversation the next message takes half a round trip; an hour of life signs on a hundred paths that nobody uses would
+/// cost a phone megabytes, and a path that sleeps takes one round trip more.
 pub const REST_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// Paths that may sleep at once, each of which takes 40 KB of memory. Beyond it they are closed instead.
+pub const SLEEPING_MAX: usize = 64;
+
+/// How often what wakes a path is sent. The translator of whoever sleeps lets it in from one moment on, about a round
+/// trip after the first: so copies leave for two round trips. At an address that has become another's, whoever is there
+/// gets 17 KB.
+pub const WAKE_COPIES: u32 = 12;
+
+/// Datagrams of a peer that may fail to open on one connection before anything opens again: copies of what has been opened,
+/// and not so many that failing is all this end does.
+pub const WAKES_UNOPENED_MAX: u32 = 4 * WAKE_COPIES;
+
+/// Copies in a round trip.
+pub const WAKE_COPIES_A_ROUND_TRIP: u32 = 6;
 
 /// Dials that one introduction may make at our door: every candidate, redialled a few times.
 pub const KNOCKS_MAX: usize = 64;

@@ -73,6 +73,18 @@ impl Session {
         Ok(frame)
     }
 
+    /// The same for what wakes a path: it has to fit a datagram, and it may be lost, so it brings nothing of the KEM.
+    pub(crate) fn seal_wake(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        plaintext: Vec<u8>,
+    ) -> Result<Vec<u8>, SessionError> {
+        let frame = self.ratchet.seal_small(now, rng, &plaintext)?;
+        self.turn.ticked(now);
+        Ok(frame)
+    }
+
     /// The plaintext of a frame. On an error the session is exactly as it was.
     pub fn open(&mut self, now: Time, frame: &[u8]) -> Result<Vec<u8>, SessionError> {
         let opened = self.ratchet.open(now, frame)?;

@@ -7,6 +7,7 @@
     reason = "what goes wrong in a test ends that test"
 )]
 
+mod again;
 mod kinds;
 mod lan;
 mod mapping;

@@ -325,6 +325,10 @@ impl Agent {
                 self.handle(Input::PeerFrame { conn, frame: &frame });
                 drop(room);
             }
+            ToAgent::PeerWakes { conn, frame, room } => {
+                self.handle(Input::PeerWakes { conn, frame: &frame });
+                drop(room);
+            }
             ToAgent::Resumed { epoch, outcome } => self.resumed(epoch, outcome),
             ToAgent::Surveyed(measured) => self.surveyed(measured),
             ToAgent::Server { link, what } => self.server_said(link, what),
@@ -340,6 +344,11 @@ impl Agent {
 
     fn connected(&mut self, connected: &Connected) {
         let conn = self.peers.adopt(connected);
+        // A setting may have changed, and a node may have started anew.
+        let rest_after = self.config.rest_after;
+        if let Some(account) = &mut self.account {
+            account.node.set_rest_after(rest_after);
+        }
         self.handle(Input::PeerConnected {
             conn,
             attempt: connected.attempt,

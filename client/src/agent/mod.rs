@@ -56,6 +56,8 @@ enum ToAgent {
     PeerSilent(Conn),
     /// A peer has sent a frame, which takes up room in its inbox until it is taken in.
     PeerFrame { conn: Conn, frame: Vec<u8>, room: OwnedSemaphorePermit },
+    /// A peer has said something that may wake a path, or a copy of it.
+    PeerWakes { conn: Conn, frame: Vec<u8>, room: OwnedSemaphorePermit },
     /// A session has been continued at the server, or cannot be.
     Resumed { epoch: u64, outcome: account::Resumption },
     /// More is known of the translator in front of this machine.

@@ -106,6 +106,7 @@ impl Agent {
         let now = self.now();
         let Some(account) = &mut self.account else { return };
         match output {
+            Output::Awake(conn) => self.peers.is_awake(conn, true),
             Output::CloseDoor { attempt, keep } => self.peers.close_door(attempt, keep),
             Output::ClosePeer(conn) => self.peers.close(conn),
             Output::Dial { attempt, dial } => {
@@ -152,8 +153,10 @@ impl Agent {
                     server.send(body);
                 }
             }
+            Output::Sleep(conn) => self.peers.is_awake(conn, false),
             // `settle` has carried these out already.
             Output::Store(_) => {}
+            Output::Wake { conn, frame } => self.peers.wake(conn, frame),
         }
     }
 

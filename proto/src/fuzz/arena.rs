@@ -82,6 +82,8 @@ pub(super) struct Link {
     /// What alice has confirmed on it.
     confirmed: BTreeSet<MessageId>,
     greeted: bool,
+    /// Whether it has slept.
+    woken: bool,
 }
 
 /// What is on alice's disk.
@@ -279,13 +281,18 @@ impl Arena {
                 assert!((1..=CANDIDATES_MAX).contains(&dial.addresses.len()));
                 self.connect(attempt);
             }
-            Output::Event(_) => {}
+            Output::Awake(conn) => {
+                self.links.entry(conn).and_modify(|link| link.woken = true);
+            }
+            Output::Event(_) | Output::Sleep(_) => {}
             Output::OpenDoor { attempt, .. } => {
                 assert!(self.doors.insert(attempt), "a door is opened twice");
                 self.pending.push_back(Pending::DoorOpened(attempt));
             }
             Output::Guess(..) | Output::Probe { .. } => {}
-            Output::SendPeer { conn, frame } => self.bob_hears(conn, &frame),
+            Output::SendPeer { conn, frame } | Output::Wake { conn, frame } => {
+                self.bob_hears(conn, &frame);
+            }
             Output::SendServer(body) => {
                 assert!(body.len() <= SERVER_FRAME_BYTES_MAX);
                 self.server_hears(wire::decode(&body).unwrap());
@@ -306,6 +313,7 @@ impl Arena {
             written: Vec::new(),
             confirmed: BTreeSet::new(),
             greeted: false,
+            woken: false,
         };
         let calls = *calls;
         self.links.insert(conn, link);
@@ -322,8 +330,13 @@ impl Arena {
         let link = link.expect("something is said on a connection that is closed");
         let plaintext = link.session.open(self.now, frame).expect("an honest frame does not open");
         let content = Content::decode_known(&plaintext).unwrap().unwrap();
-        assert_eq!(content == Content::Hello, !link.greeted, "a greeting out of place");
+        let greeting = content == Content::Hello;
+        assert!(link.woken || greeting != link.greeted, "a greeting out of place");
         link.greeted = true;
+        if greeting {
+            // What woke a path may be lost, so it is said again.
+            link.written.clear();
+        }
         match content {
             Content::Message(message) => {
                 let queue = &self.disk.queues[&name("bob")];

@@ -112,6 +112,10 @@ fn friend(arena: &mut Arena, step: u8, script: &mut Script<'_>) {
         }
         14 => {
             let last = arena.links[&conn].last.clone();
+            if step & 0x10 != 0 {
+                // A copy of what wakes a path.
+                return arena.feed(Input::PeerWakes { conn, frame: &last });
+            }
             return arena.forge(conn, &last);
         }
         _ => return arena.bob_calls(),

@@ -71,6 +71,8 @@ impl Node {
         if too_early || !self.wants_path(name) {
             return;
         }
+        // Whichever is first: who sleeps may have gone.
+        self.wake(now, name);
         let id = AttemptId(self.rng.bytes());
         let knock: Secret<32> = self.rng.secret();
         self.show_next_port();
@@ -154,6 +156,8 @@ impl Node {
         let Some(heard) = heard else {
             return self.tell_server(&Request::Decline { attempt: id });
         };
+        // What the caller says on a path that sleeps is let in from now on.
+        self.wake(now, &name);
         let afresh = self.asked_again(now, &name, dependent, &door.candidates);
         self.abort_attempts(|attempt| attempt.name == name);
         let knock = callee_knock(id, &secret);

@@ -23,6 +23,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
+    time::Duration,
 };
 
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     id::MessageId,
     identity::{Entry, Identity, PublicIdentity},
     knock::KnockKey,
+    limits::REST_AFTER,
     message::Message,
     name::Name,
     neighbour::Pseudonym,
@@ -121,6 +123,13 @@ pub enum Input<'a> {
     ServerFrame(&'a [u8]),
     /// This client is logged in at the server.
     ServerUp,
+    /// What [`Output::Wake`] has sent at the other end has come, or a copy of it.
+    PeerWakes {
+        /// On which connection.
+        conn: Conn,
+        /// Its body.
+        frame: &'a [u8],
+    },
     /// The deadline has passed.
     Timeout,
 }
@@ -130,6 +139,8 @@ pub enum Input<'a> {
 /// flush.
 #[derive(Debug)]
 pub enum Output {
+    /// Keep a direct connection alive again, and give it up when nobody answers.
+    Awake(Conn),
     /// Stop dialling for this attempt and admitting its knocks, and close its connections but one.
     CloseDoor {
         /// Which attempt.
@@ -174,8 +185,17 @@ pub enum Output {
     },
     /// Send a frame's body to the server.
     SendServer(Vec<u8>),
+    /// Send nothing on a direct connection of your own accord, and do not give it up however long nothing comes.
+    Sleep(Conn),
     /// Write this down, durably.
     Store(Change),
+    /// Send a frame to a peer in datagrams, [`crate::limits::WAKE_COPIES`] times; as any other, if it is too large for one.
+    Wake {
+        /// On which connection.
+        conn: Conn,
+        /// Its body.
+        frame: Vec<u8>,
+    },
 }
 
 /// A change of what is remembered. Each is idempotent.
@@ -342,6 +362,8 @@ pub struct Node {
     seen: Option<Seen>,
     /// What stands in front of this machine.
     nat: Nat,
+    /// How long a path that nobody uses is kept alive.
+    rest_after: Duration,
     outputs: VecDeque<Output>,
 }
 
@@ -406,6 +428,7 @@ impl Node {
             their_ends: BTreeMap::new(),
             seen: None,
             nat: Nat::default(),
+            rest_after: REST_AFTER,
             outputs: VecDeque::new(),
         }
     }
@@ -426,6 +449,7 @@ impl Node {
             }
             Input::PeerSilent(conn) => self.peer_silent(now, conn),
             Input::PeerFrame { conn, frame } => self.peer_frame(now, conn, frame),
+            Input::PeerWakes { conn, frame } => self.peer_wakes(now, conn, frame),
             Input::ServerDown => self.server_down(now),
             Input::ServerFrame(body) => self.server_frame(now, body),
             Input::ServerUp => self.server_up(now),

@@ -1,11 +1,14 @@
 //! Sessions with people: what is written, what is read, and what waits until it has arrived.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use super::{Change, Conn, Event, Hold, NoPath, Node, Output, Refused, resumption::Resumption};
+use super::{
+    Change, Conn, Event, Hold, NoPath, Node, Output, Refused, rest::Alertness,
+    resumption::Resumption,
+};
 use crate::{
     id::MessageId,
-    limits::{IN_FLIGHT_MAX, QUEUE_MAX, REST_AFTER, SESSION_LIFETIME},
+    limits::{IN_FLIGHT_MAX, QUEUE_MAX, SESSION_LIFETIME},
     message::{Body, Message},
     name::Name,
     reach::Policy,
@@ -39,6 +42,9 @@ pub(super) struct Peer {
     pub(super) busy: Time,
     /// When it is time to propose that this path rests.
     pub(super) rest: Time,
+    pub(super) alertness: Alertness,
+    /// Datagrams that have not opened since one did.
+    pub(super) unopened: u32,
 }
 
 impl Peer {
@@ -50,9 +56,23 @@ impl Peer {
         session: Session,
     ) -> Self {
         let expires = now + SESSION_LIFETIME;
-        let (since, busy, rest) = (now, now, now + REST_AFTER);
-        let (proven, doubted, owed) = (false, false, Vec::new());
-        Self { name, attempt, remote, session, since, expires, proven, doubted, owed, busy, rest }
+        let (proven, doubted, owed, alertness) = (false, false, Vec::new(), Alertness::Awake);
+        let (since, busy, rest) = (now, now, now);
+        Self {
+            name,
+            attempt,
+            remote,
+            session,
+            since,
+            expires,
+            proven,
+            doubted,
+            owed,
+            busy,
+            rest,
+            alertness,
+            unopened: 0,
+        }
     }
 
     /// What a frame says; `None` if a newer version says something that need not be known. A frame that
@@ -67,10 +87,11 @@ impl Peer {
     }
 
     /// Something was said, by either end.
-    fn note(&mut self, now: Time, content: &Content) {
+    fn note(&mut self, now: Time, rest_after: Duration, content: &Content) {
         match content {
             Content::Delivered { .. } | Content::Message(_) | Content::Typing { .. } => {
-                (self.busy, self.rest) = (now, now + REST_AFTER);
+                (self.busy, self.rest) = (now, now + rest_after);
+                self.alertness.stir();
             }
             Content::Bye | Content::Hello | Content::Rest | Content::Tick { .. } => {}
         }
@@ -78,15 +99,20 @@ impl Peer {
 
     /// When this session has to be looked after.
     pub(super) fn deadline(&self) -> Time {
+        if let Some(sleeps) = self.alertness.sleeps() {
+            return sleeps.map_or(self.expires, |until| until.min(self.expires));
+        }
         let due = self.expires.min(self.rest);
         self.session.tick_due().map_or(due, |tick| tick.min(due))
     }
 
     fn due(&self, now: Time) -> Due {
+        let asleep = self.alertness.sleeps().is_some();
         Due {
             end: self.expires <= now,
-            tick: self.session.tick_due().is_some_and(|due| due <= now),
-            rest: self.rest <= now,
+            tick: !asleep && self.session.tick_due().is_some_and(|due| due <= now),
+            rest: !asleep && self.rest <= now,
+            dead: self.alertness.sleeps().flatten().is_some_and(|until| until <= now),
         }
     }
 }
@@ -100,6 +126,8 @@ struct Due {
     tick: bool,
     /// Nobody uses it.
     rest: bool,
+    /// It slept, and could not be woken.
+    dead: bool,
 }
 
 impl Node {
@@ -203,14 +231,15 @@ impl Node {
 
     /// Ends every session on purpose. The connections may be closed once the outputs are carried out.
     pub fn part(&mut self, now: Time) {
-        let names: Vec<_> = self.paths.keys().cloned().collect();
+        let names: Vec<_> = self.peers.values().map(|peer| peer.name.clone()).collect();
         for name in names {
             self.close_path(now, &name);
         }
         self.abort_attempts(|_| true);
     }
 
-    pub(super) fn establish(&mut self, now: Time, conn: Conn, peer: Peer) {
+    pub(super) fn establish(&mut self, now: Time, conn: Conn, mut peer: Peer) {
+        peer.rest = now + self.rest_after;
         let (name, remote) = (peer.name.clone(), peer.remote);
         // An older path is one that the other end has lost.
         self.close_path(now, &name);
@@ -237,13 +266,26 @@ impl Node {
             }
             return;
         };
-        let name = peer.name.clone();
         let content = Peer::open(&mut peer.session, now, frame);
+        self.take_in(now, conn, content);
+    }
+
+    /// A peer has said something on their connection, or something that cannot be understood.
+    pub(super) fn take_in(
+        &mut self,
+        now: Time,
+        conn: Conn,
+        content: Result<Option<Content>, SessionError>,
+    ) {
+        let rest_after = self.rest_after;
+        let Some(peer) = self.peers.get_mut(&conn) else { return };
+        let name = peer.name.clone();
         peer.proven |= content.is_ok();
         peer.doubted &= content.is_err();
         if let Ok(Some(content)) = &content {
-            peer.note(now, content);
+            peer.note(now, rest_after, content);
         }
+        let wakes = content.is_ok() && !matches!(content, Ok(Some(Content::Rest | Content::Bye)));
         match content {
             Ok(Some(Content::Hello | Content::Tick { answer: false }) | None) => {}
             Ok(Some(Content::Message(message))) if message.body.is_within_bounds() => {
@@ -273,6 +315,9 @@ impl Node {
                 self.drop_path(now, conn);
             }
         }
+        if wakes {
+            self.awaken(now, conn);
+        }
     }
 
     /// Where the conversation stands after it, the driver says once it is on disk: what comes once more changes
@@ -288,7 +333,10 @@ impl Node {
     pub(super) fn peer_closed(&mut self, now: Time, conn: Conn) {
         self.link_closed(conn);
         let Some(peer) = self.peers.remove(&conn) else { return };
-        if self.paths.get(&peer.name) == Some(&conn) {
+        if peer.alertness.sleeps().is_some() {
+            self.lose_path(&peer.name);
+            self.seek_path(now, &peer.name);
+        } else if self.paths.get(&peer.name) == Some(&conn) {
             self.paths.remove(&peer.name);
             self.event(Event::PathDown(peer.name.clone()));
             if !self.present.contains_key(&peer.name) {
@@ -311,7 +359,7 @@ impl Node {
     }
 
     /// Nothing is written to a path of theirs any more. True if something was, and is not confirmed.
-    fn lose_path(&mut self, name: &Name) -> bool {
+    pub(super) fn lose_path(&mut self, name: &Name) -> bool {
         let Some(outbox) = self.outboxes.get_mut(name) else { return false };
         let unconfirmed = outbox.has_unconfirmed();
         outbox.rewind();
@@ -328,6 +376,7 @@ impl Node {
 
     /// Says goodbye and closes, without waiting for anything.
     pub(super) fn close_path(&mut self, now: Time, name: &Name) {
+        self.end_sleep(now, name);
         let Some(conn) = self.paths.get(name).copied() else { return };
         self.send_receipt(now, conn);
         if self.say(now, conn, &Content::Bye).is_none() {
@@ -347,6 +396,10 @@ impl Node {
         let due: Vec<_> =
             due.map(|(conn, peer)| (*conn, peer.name.clone(), peer.due(now))).collect();
         for (conn, name, due) in due {
+            if due.dead {
+                self.drop_path(now, conn);
+                continue;
+            }
             if due.end {
                 self.close_path(now, &name);
                 self.seek_path(now, &name);
@@ -392,7 +445,7 @@ impl Node {
     }
 
     /// Writes whatever has not been written to the present path, in order.
-    fn flush(&mut self, now: Time, name: &Name) {
+    pub(super) fn flush(&mut self, now: Time, name: &Name) {
         let Some(conn) = self.paths.get(name).copied() else { return };
         while let Some(message) = self.outboxes.get(name).and_then(super::Outbox::next) {
             let content = Content::Message(message.clone());
@@ -406,9 +459,10 @@ impl Node {
     /// Seals something and sends it: how many bytes, or `None` if the connection is not there or its
     /// keys are used up, which ends it.
     pub(super) fn say(&mut self, now: Time, conn: Conn, content: &Content) -> Option<usize> {
+        let rest_after = self.rest_after;
         let peer = self.peers.get_mut(&conn)?;
         let plaintext = wire::encode(content);
-        peer.note(now, content);
+        peer.note(now, rest_after, content);
         // Turns that answer nothing but turns would never end.
         let sealed = match content {
             Content::Hello | Content::Rest | Content::Tick { .. } => {

@@ -197,8 +197,29 @@ impl Ratchet {
         rng: &mut Rng,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, SessionError> {
+        self.seal_with(now, rng, plaintext, true)
+    }
+
+    /// The same. If it begins a chain, that leaves the KEM to a later one, so that whoever misses this frame misses
+    /// nothing that the others need.
+    pub(crate) fn seal_small(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SessionError> {
+        self.seal_with(now, rng, plaintext, false)
+    }
+
+    fn seal_with(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        plaintext: &[u8],
+        kem: bool,
+    ) -> Result<Vec<u8>, SessionError> {
         self.skipped.evict(now, self.turns);
-        let carried = self.answer(now, rng)?;
+        let carried = self.answer(now, rng, kem)?;
         let Sending::Speaking(speaking) = &mut self.sending else {
             return Err(SessionError::Early);
         };
@@ -239,15 +260,15 @@ impl Ratchet {
     }
 
     /// Begins a chain if a key of theirs is to be answered, and says what its first frame carries.
-    fn answer(&mut self, now: Time, rng: &mut Rng) -> Result<Carried, SessionError> {
+    fn answer(&mut self, now: Time, rng: &mut Rng, kem: bool) -> Result<Carried, SessionError> {
         let Sending::Owing { theirs, offer, previous } = &self.sending else {
             return Ok(Carried::Nothing);
         };
         let (theirs, previous) = (*theirs, *previous);
         let ours = AgreeKey::generate(rng);
         let agreed = ours.agree(theirs).ok_or(SessionError::WeakKey)?;
-        let due = self.rekey.is_due(now);
-        let (kem, carried, shared) = match offer {
+        let due = kem && self.rekey.is_due(now);
+        let (kem, carried, shared) = match offer.as_ref().filter(|_| kem) {
             // Who answers does not offer as well: the answer has renewed the root for both.
             Some(offer) => {
                 let (ciphertext, shared) = offer.encapsulate(rng);

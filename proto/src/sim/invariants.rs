@@ -93,6 +93,10 @@ impl Sim {
                 changes.iter().try_for_each(|change| self.stored(who, change))
             }
             Happened::Told { who, event } => self.what_is_told_is_so(who, event),
+            Happened::Woken => {
+                self.did("woken", String::new);
+                Ok(())
+            }
             Happened::Unheard { who, conn } => self.honest_frames_are_understood(who, *conn),
         }
     }

@@ -21,7 +21,7 @@ use std::{
 use crate::{
     crypto::seal::watch,
     id::MessageId,
-    limits::SESSION_LIFETIME,
+    limits::{REST_AFTER, SESSION_LIFETIME},
     name::Name,
     node::Conn,
     recovery::RecoveryCode,
@@ -120,6 +120,8 @@ impl Sim {
             hash: seed,
             dice: dice.clone(),
         };
+        let rests = [REST_AFTER, REST_AFTER, Duration::from_secs(60), Duration::from_secs(5)];
+        sim.world.rest_after = rests[dice.pick(4)];
         let count = [2, 2, 2, 3, 3, 3, 4, 4, 5][dice.pick(9)];
         sim.dice = dice;
         sim.populate(count);

@@ -64,6 +64,7 @@ const EVERYTHING: &[&str] = &[
     "typing",
     "unblock",
     "verify",
+    "woken",
 ];
 
 /// Lines of a trace that say how it came about.

@@ -21,6 +21,7 @@ const SUMMARY_CHARS: usize = 120;
 /// What arrives in order; between channels there is none.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Channel {
+    Datagrams(Conn),
     Doors(String),
     Down(u64),
     Peer(Conn),
@@ -49,6 +50,7 @@ pub(super) enum Delivery {
     Signal(Box<Signal>),
     Task(Task),
     Unrouted(AttemptId),
+    Wakes(Vec<u8>),
 }
 
 /// What is under way on one channel, and when each of it arrives at the earliest.
@@ -73,7 +75,9 @@ impl Delivery {
                 Ok(request) => format!("{request:?}"),
                 Err(_) => "nonsense".to_owned(),
             },
-            (Self::Frame(body) | Self::Injected(body), _) => format!("{} bytes", body.len()),
+            (Self::Frame(body) | Self::Injected(body) | Self::Wakes(body), _) => {
+                format!("{} bytes", body.len())
+            }
             (other, _) => format!("{other:?}"),
         };
         let end = what.char_indices().nth(SUMMARY_CHARS).map_or(what.len(), |(end, _)| end);
@@ -159,7 +163,9 @@ impl World {
                 self.feed(who, Input::DoorOpened { attempt, certificate, candidates });
             }
             (Channel::Down(link), delivery) => self.deliver_down(*link, delivery),
-            (Channel::Peer(conn), delivery) => self.deliver_to_peer(*conn, delivery),
+            (Channel::Datagrams(conn) | Channel::Peer(conn), delivery) => {
+                self.deliver_to_peer(*conn, delivery)
+            }
             (Channel::Signals(link), Delivery::Signal(signal)) => {
                 self.serve(*link, directory::Input::Signal(signal));
             }
@@ -201,6 +207,16 @@ impl World {
             }
             Delivery::Injected(frame) => {
                 self.feed(&who, Input::PeerFrame { conn, frame: &frame });
+            }
+            Delivery::Wakes(frame) => {
+                let sleeps = |world: &Self| {
+                    world.machines[&who].node.as_ref().is_some_and(|node| node.sleeps(conn))
+                };
+                let slept = sleeps(self);
+                self.feed(&who, Input::PeerWakes { conn, frame: &frame });
+                if slept && !sleeps(self) {
+                    self.happened(|| Happened::Woken);
+                }
             }
             Delivery::PeerConnected { attempt, exporter, certificate, remote } => {
                 let connected =

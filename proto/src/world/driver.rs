@@ -158,6 +158,7 @@ impl World {
     fn perform(&mut self, who: &str, output: Output) {
         self.witness(who, &output);
         match output {
+            Output::Awake(conn) => self.sleeps(conn, false),
             Output::CloseDoor { attempt, keep } => {
                 self.machine(who).doors.remove(&attempt);
                 self.machine(who).dials.remove(&attempt);
@@ -196,7 +197,9 @@ impl World {
             }
             Output::Guess(_, guess) => self.machine(who).guesses.push(guess),
             Output::Probe { .. } => {}
+            Output::Sleep(conn) => self.sleeps(conn, true),
             Output::Store(_) => unreachable!("stores are committed"),
+            Output::Wake { conn, frame } => self.wake(conn, &frame),
         }
     }
 
@@ -218,17 +221,19 @@ impl World {
             Output::Event(event) => {
                 self.happened(|| Happened::Told { who: who(), event: event.clone() });
             }
-            Output::SendPeer { conn, .. } => {
+            Output::SendPeer { conn, .. } | Output::Wake { conn, .. } => {
                 self.happened(|| Happened::SaidToPeer { who: who(), conn: *conn });
             }
             Output::SendServer(body) => {
                 let request = || Box::new(wire::decode(body).unwrap());
                 self.happened(|| Happened::SaidToServer { who: who(), request: request() });
             }
-            Output::CloseDoor { .. }
+            Output::Awake(_)
+            | Output::CloseDoor { .. }
             | Output::Guess(..)
             | Output::OpenDoor { .. }
             | Output::Probe { .. }
+            | Output::Sleep(_)
             | Output::Store(_) => {}
         }
     }
@@ -297,7 +302,10 @@ impl World {
         for (conn, other) in own {
             self.ends.remove(&conn);
             self.channels.remove(&Channel::Peer(conn));
-            self.push_at(Channel::Peer(other), later, Delivery::Closed);
+            // Nobody misses whoever sleeps.
+            if self.ends.get(&other).is_some_and(|end| !end.asleep) {
+                self.push_at(Channel::Peer(other), later, Delivery::Closed);
+            }
         }
     }
 

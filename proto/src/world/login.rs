@@ -425,7 +425,9 @@ impl World {
             queue: queue.clone(),
             rng,
         };
-        machine.node.get_or_insert_with(|| Node::new(start));
+        let rest_after = self.rest_after;
+        let machine = self.machine(who);
+        machine.node.get_or_insert_with(|| Node::new(start)).set_rest_after(rest_after);
     }
 
     /// The agent is told that it is logged in.

@@ -17,6 +17,7 @@ use crate::{
     directory::{self, Revision, Session, Settings},
     id::MessageId,
     identity::{Identity, PublicIdentity},
+    limits::REST_AFTER,
     message::{Body, Message},
     name::{Name, ServerPin},
     node::{Change, Conn, Event, Input, Node, Refused, RequestId},
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) direct: bool,
     /// How long things take at most; without it, everything arrives at once.
     pub(crate) longest_delay: Option<Duration>,
+    /// How long agents keep a path alive that nobody uses.
+    pub(crate) rest_after: Duration,
     /// Whether nobody answers at the server's address.
     pub(crate) server_gone: bool,
     /// Everything that has happened since somebody last looked, if somebody does.
@@ -99,6 +102,8 @@ pub(crate) enum Happened {
     Stored { who: String, changes: Vec<Change> },
     /// A machine's person or programs are told something.
     Told { who: String, event: Event },
+    /// What was said in datagrams has woken a path.
+    Woken,
     /// A frame that a node had sent has ended the path of the node that it was for.
     Unheard { who: String, conn: Conn },
 }
@@ -125,6 +130,7 @@ impl World {
             tried: Vec::new(),
             direct: true,
             longest_delay: None,
+            rest_after: REST_AFTER,
             server_gone: false,
             watched: None,
             trace: None,

@@ -22,6 +22,8 @@ pub(super) struct End {
     attempt: AttemptId,
     dialler: bool,
     pub(super) open: bool,
+    /// Whether this end says nothing and waits for nothing.
+    pub(super) asleep: bool,
     /// Whether this end has closed it, or somebody sits in the middle of it.
     pub(super) spoilt: bool,
 }
@@ -172,6 +174,7 @@ impl World {
                 attempt: *attempt,
                 dialler: own == dialler,
                 open: true,
+                asleep: false,
                 spoilt: self.man_in_the_middle,
             };
             self.ends.insert(conn, end);
@@ -214,6 +217,19 @@ impl World {
             self.ends.entry(conn).and_modify(|end| end.open = false);
         }
         self.push(Channel::Peer(other), Delivery::Closed);
+    }
+
+    pub(super) fn sleeps(&mut self, conn: Conn, asleep: bool) {
+        self.ends.entry(conn).and_modify(|end| end.asleep = asleep);
+    }
+
+    /// Something is said in datagrams: it comes once, or more often, or not at all, and before or after anything else.
+    pub(super) fn wake(&mut self, conn: Conn, frame: &[u8]) {
+        let open = self.ends.get(&conn).filter(|end| end.open).map(|end| end.other);
+        let Some(other) = open.filter(|_| self.direct) else { return };
+        for _ in 0..[1, 2, 0][self.pick(3)] {
+            self.push(Channel::Datagrams(other), Delivery::Wakes(frame.to_vec()));
+        }
     }
 
     /// Every direct connection of somebody breaks, and what was under way is lost.
@@ -277,7 +293,8 @@ impl World {
                 Channel::Signals(_) | Channel::Up(_) => {
                     self.channels.remove(&channel);
                 }
-                Channel::Doors(_) | Channel::Down(_) | Channel::Peer(_) => {}
+                Channel::Datagrams(_) | Channel::Doors(_) | Channel::Down(_) | Channel::Peer(_) => {
+                }
             }
         }
         let links = self.machines.values().flat_map(|machine| {

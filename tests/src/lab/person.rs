@@ -354,6 +354,18 @@ impl Person {
         Some(path["remote"].as_str().expect("an address").to_owned())
     }
 
+    /// Sets how long a path that nobody uses is kept alive.
+    #[track_caller]
+    pub fn lets_paths_rest_after(&self, span: &str) {
+        self.runs(&["config", "set", "network.rest_after", span]).done();
+    }
+
+    /// Waits until there is no path to `name`.
+    #[track_caller]
+    pub fn loses_path_to(&self, name: &str) {
+        until_true(&format!("the path to {name} is gone"), || self.path_to(name).is_none());
+    }
+
     #[track_caller]
     fn waits_for_contact(&self, name: &str, field: &str, value: bool) {
         until_true(&format!("{} sees {name}: {field} {value}", self.name), || {

@@ -112,6 +112,16 @@ impl Home {
         self.outermost().within(|| run("conntrack", &["-D", "-p", "udp", "-d", &outer], ""));
     }
 
+    /// The outermost router forgets its flows to and from another home, if it has any and is one that keeps any.
+    #[track_caller]
+    pub fn forgets_flows_with(&self, other: &Self) {
+        let outer = other.outer();
+        let forgotten = format!(
+            "for end in -d -s; do conntrack -D -p udp $end {outer} || test $? = 1 || exit 2; done"
+        );
+        self.outermost().within(|| run("sh", &["-c", &forgotten], ""));
+    }
+
     /// The outermost router forgets a silent flow after so many seconds.
     #[track_caller]
     pub fn remembers_for(&self, seconds: u32) {

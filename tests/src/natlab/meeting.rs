@@ -87,6 +87,33 @@ impl Meeting {
         endings
     }
 
+    /// The same for two who have talked today: each round begins when their path sleeps and no router remembers it.
+    #[track_caller]
+    pub fn meet_again(&mut self, caller: Kind, callee: Kind, rounds: usize) -> Vec<Ending> {
+        let (alice, bob) = (self.at(caller, 0), self.at(callee, 1));
+        for place in [&alice, &bob] {
+            place.home.within(|| place.person.lets_paths_rest_after("1s"));
+            place.starts();
+        }
+        for (one, other) in [(&alice, &bob), (&bob, &alice)] {
+            one.home.within(|| one.person.sees_online(other.person.name()));
+        }
+        assert!(matches!(self.writes(&alice, &bob, "the first today"), Ending::Delivered { .. }));
+        let endings = (0..rounds).map(|round| {
+            for (one, other) in [(&alice, &bob), (&bob, &alice)] {
+                one.home.within(|| one.person.loses_path_to(other.person.name()));
+            }
+            for (one, other) in [(&alice, &bob), (&bob, &alice)] {
+                one.home.forgets_flows_with(other.home);
+            }
+            self.writes(&alice, &bob, &format!("again, {round}"))
+        });
+        let endings = endings.collect();
+        alice.stops();
+        bob.stops();
+        endings
+    }
+
     #[track_caller]
     fn writes(&self, alice: &Place<'_>, bob: &Place<'_>, text: &str) -> Ending {
         let to = bob.person.name();

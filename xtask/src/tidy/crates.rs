@@ -41,11 +41,13 @@ const CRYPTO: &[&str] = &[
 /// The files of the programs that know which QUIC implementation runs below them. The tests play
 /// hostile peers with it and are free.
 const QUIC_FILES: &[&str] = &[
+    "client/src/agent/net/carry.rs",
     "client/src/agent/net/dial.rs",
     "client/src/agent/net/door.rs",
     "client/src/agent/net/endpoint.rs",
     "client/src/agent/net/frames.rs",
     "client/src/agent/net/peers.rs",
+    "client/src/agent/net/pulse.rs",
     "client/src/agent/net/server.rs",
     "client/src/agent/net/silence.rs",
     "client/src/agent/net/tls.rs",

@@ -13,6 +13,7 @@ use std::{
 };
 
 use hither_proto::{
+    limits::SESSION_LIFETIME,
     observation::{KEEP_ALIVE, keep_alive},
     reach::Probe,
 };
@@ -36,7 +37,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 const PROBES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
 
 /// How long a connection may be silent before it is given up.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The round trip that a dial counts with. Three of it are waited for before anything is repeated.
 const UNANSWERED: Duration = Duration::from_millis(2_500);
@@ -46,6 +47,9 @@ const ACKNOWLEDGED_TOGETHER: u32 = 8;
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
 const PEER_WINDOW_BYTES: u32 = 256 << 10;
+
+/// How many bytes of a peer's datagrams may wait for us: a few of what wakes a path.
+const DATAGRAMS_BYTES: usize = 8 << 10;
 
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +97,7 @@ impl Network {
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.
-        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
+        let listening = peer_server(ThrowAway::generate()?.accept()?);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
         let keep_alive = Arc::new(AtomicU64::new(milliseconds(KEEP_ALIVE)));
@@ -112,7 +116,7 @@ impl Network {
 
     /// An endpoint on another socket behind the same door, which answers as the one of everything else does.
     pub(super) fn answering(&self, socket: UdpSocket) -> Result<Endpoint, EndpointError> {
-        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
+        let listening = peer_server(ThrowAway::generate()?.accept()?);
         Ok(self.endpoint_on(socket, Some(listening))?)
     }
 
@@ -211,24 +215,25 @@ fn as_seen_by(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
 }
 
 /// The configuration of the door of one attempt.
-pub(super) fn peer_server(tls: QuicServerConfig, keep_alive: Duration) -> ServerConfig {
+pub(super) fn peer_server(tls: QuicServerConfig) -> ServerConfig {
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(peer_transport(keep_alive)));
+    config.transport_config(Arc::new(peer_transport()));
     config
 }
 
 /// How a dial behaves until somebody answers it.
-pub(super) fn dial_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = peer_transport(keep_alive);
+pub(super) fn dial_transport() -> TransportConfig {
+    let mut transport = peer_transport();
     // Until then it says little more than once: a dial that is lost is made again, and at an address that was given
     // for another's, whoever is there gets all of it.
     transport.initial_rtt(UNANSWERED);
     transport
 }
 
-/// How connections between peers behave.
-fn peer_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = quiet_transport(keep_alive);
+/// How connections between peers behave. What keeps them alive, and how long, is for `pulse.rs` to say: they may sleep.
+fn peer_transport() -> TransportConfig {
+    let mut transport = quiet_transport(SESSION_LIFETIME);
+    transport.datagram_receive_buffer_size(Some(DATAGRAMS_BYTES));
     transport.max_concurrent_uni_streams(VarInt::from_u32(1));
     transport.receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
     transport.stream_receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
@@ -238,7 +243,8 @@ fn peer_transport(keep_alive: Duration) -> TransportConfig {
 
 /// How the connection to the server behaves.
 pub(super) fn server_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = quiet_transport(keep_alive);
+    let mut transport = quiet_transport(IDLE_TIMEOUT);
+    transport.keep_alive_interval(Some(keep_alive));
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     // The server acknowledges with what it says next, or after a moment, which saves it half of its packets.
@@ -257,10 +263,9 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn quiet_transport(keep_alive: Duration) -> TransportConfig {
+fn quiet_transport(idle_timeout: Duration) -> TransportConfig {
     let mut transport = TransportConfig::default();
-    transport.max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok());
-    transport.keep_alive_interval(Some(keep_alive));
+    transport.max_idle_timeout(IdleTimeout::try_from(idle_timeout).ok());
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
     transport.datagram_receive_buffer_size(None);

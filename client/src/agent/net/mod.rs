@@ -3,6 +3,7 @@
 
 mod addresses;
 mod afresh;
+mod carry;
 mod dial;
 mod door;
 mod endpoint;
@@ -13,6 +14,7 @@ mod mdns;
 mod peers;
 mod portmap;
 mod proof;
+mod pulse;
 mod race;
 mod reach;
 mod server;

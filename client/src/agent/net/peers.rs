@@ -10,48 +10,34 @@ use std::{
 use hither_proto::{
     crypto::{derive::hash, label::PEER_EXPORTER, rng::Rng},
     knock::KnockKey,
-    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, PEER_FRAME_BYTES_MAX, REDIALS},
+    limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, REDIALS},
     node::{self, Conn},
     ticket::AttemptId,
-    wire::{self, server::Candidate},
+    wire::server::Candidate,
 };
 use quinn::{ClientConfig, Connection, ConnectionId, Endpoint, ServerConfig, TransportConfig};
 use rustls::pki_types::CertificateDer;
 use tokio::{
-    io::BufReader,
-    sync::{Semaphore, mpsc},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
 use super::{
     addresses, afresh,
+    carry::{self, Heard},
     door::{Door, Opened, plain},
     endpoint::{self, Network, OpenedAfresh},
-    frames, guess, silence,
+    guess, pulse,
     tls::{NO_NAME, ThrowAway, TlsError},
-    watch,
 };
 use crate::agent::ToAgent;
 
-/// How long a peer may leave packets unanswered before another path is looked for beside this one.
-const SILENCE: Duration = Duration::from_secs(1);
-
-/// How much of one peer's frames may wait for the agent.
-const INBOX_BYTES: usize = 1 << 20;
-
 /// How long the last frames of a connection may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Frames that may wait for the network on one connection: a full flight of messages, receipts for one, and
 /// room for a turn.
 const OUTBOX_FRAMES: usize = 4 * IN_FLIGHT_MAX;
-
-/// Frames that wait are written together, up to about so much: every write to a stream costs as much as
-/// sealing a short message, and quinn is slow with many small pieces under way.
-const WRITE_BYTES: usize = 32 << 10;
-
-/// What is taken from a stream at once, for the same reason. Every path keeps so much memory.
-const READ_BYTES: usize = 16 << 10;
 
 /// A connection that stands, before the agent has given it a number.
 pub(in crate::agent) struct Connected {
@@ -102,6 +88,8 @@ struct Carried {
     attempt: AttemptId,
     connection: Connection,
     frames: mpsc::Sender<Vec<u8>>,
+    /// Whether its path is awake.
+    awake: watch::Sender<bool>,
 }
 
 /// How each armed door answers; shared with the task that accepts.
@@ -113,7 +101,7 @@ impl Peers {
         let answers = Answers::default();
         let Network { endpoint, door, .. } = network.clone();
         tokio::spawn(answer(endpoint, door, answers.clone(), to.clone()));
-        tokio::spawn(watch::watch(to.clone()));
+        tokio::spawn(super::watch::watch(to.clone()));
         let (attempts, connections) = (HashMap::new(), HashMap::new());
         let (turn, afresh) = (guess::Turn::default(), HashMap::new());
         Self { network, to, attempts, connections, answers, turn, afresh, next: 0 }
@@ -129,8 +117,7 @@ impl Peers {
     ) -> Result<([u8; 32], Vec<Candidate>), TlsError> {
         let certificate = ThrowAway::generate()?;
         let hash = certificate.hash;
-        let answer =
-            Arc::new(endpoint::peer_server(certificate.accept()?, self.network.keep_alive()));
+        let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
@@ -145,8 +132,7 @@ impl Peers {
         let (endpoint, door, to) =
             (self.network.endpoint.clone(), self.network.door.clone(), self.to.clone());
         let from = Dialler { endpoint, door, to, attempt };
-        let keep_alive = self.network.keep_alive();
-        let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+        let Some(dials) = Dials::new(&open.certificate, dial) else { return };
         for (pause, address, config) in dials.each(&mut rng) {
             open.dials.spawn(from.clone().dial(pause, address, config));
         }
@@ -184,13 +170,13 @@ impl Peers {
     /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
     pub(in crate::agent) fn guess(&mut self, attempt: AttemptId, guess: node::Guess, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let (network, keep_alive) = (self.network.clone(), self.network.keep_alive());
+        let network = self.network.clone();
         match guess {
             node::Guess::Knock { at, knock } => {
                 open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
             }
             node::Guess::Dial(dial) => {
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 // Without it, the dials from the one socket have to do.
                 let Ok(endpoint) = network.fresh() else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
@@ -201,7 +187,7 @@ impl Peers {
             }
             node::Guess::DialAfresh { from, dial } => {
                 let Some((_, endpoint)) = self.afresh.get(&from).cloned() else { return };
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 let from = Dialler { endpoint, door, to, attempt };
                 for (pause, address, config) in dials.each(&mut rng) {
@@ -212,7 +198,7 @@ impl Peers {
             node::Guess::Afresh(_) => {}
             node::Guess::Listen(dial) => {
                 let Some(at) = dial.addresses.first().copied() else { return };
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 open.dials.spawn(async move {
                     let mut dialling = JoinSet::new();
@@ -253,11 +239,14 @@ impl Peers {
         self.next += 1;
         let (frames, outbox) = mpsc::channel(OUTBOX_FRAMES);
         let connection = connected.connection.clone();
-        tokio::spawn(write(connection.clone(), outbox));
+        tokio::spawn(carry::write(connection.clone(), outbox));
         let opened = self.network.door.open(connection.remote_address());
-        tokio::spawn(listen(connection.clone(), conn, self.to.clone()));
-        tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
-        let carried = Carried { attempt: connected.attempt, connection, frames };
+        let (awake, is_awake) = watch::channel(true);
+        let from = Heard { connection: connection.clone(), conn, to: self.to.clone() };
+        tokio::spawn(from.clone().attend(self.network.clone(), is_awake));
+        tokio::spawn(from.clone().read_datagrams());
+        tokio::spawn(from.read(opened));
+        let carried = Carried { attempt: connected.attempt, connection, frames, awake };
         self.connections.insert(conn, carried);
         conn
     }
@@ -268,6 +257,23 @@ impl Peers {
             && carried.frames.try_send(frame).is_err()
         {
             carried.connection.close(0_u32.into(), b"");
+        }
+    }
+
+    /// From now on the path on a connection sleeps, or is awake.
+    pub(in crate::agent) fn is_awake(&self, conn: Conn, awake: bool) {
+        if let Some(carried) = self.connections.get(&conn) {
+            carried.awake.send_replace(awake);
+        }
+    }
+
+    /// Says to the other end what wakes it.
+    pub(in crate::agent) fn wake(&mut self, conn: Conn, frame: Vec<u8>) {
+        let Some(carried) = self.connections.get(&conn) else { return };
+        if carried.connection.max_datagram_size().is_some_and(|most| frame.len() <= most) {
+            tokio::spawn(pulse::wakes(carried.connection.clone(), frame));
+        } else {
+            self.send(conn, frame);
         }
     }
 
@@ -338,15 +344,11 @@ struct Dials {
 }
 
 impl Dials {
-    fn new(own: &ThrowAway, dial: node::Dial, keep_alive: Duration) -> Option<Self> {
+    fn new(own: &ThrowAway, dial: node::Dial) -> Option<Self> {
         let node::Dial { certificate, knock, addresses } = dial;
         let tls = Arc::new(own.dial(certificate).ok()?);
-        Some(Self {
-            tls,
-            transport: Arc::new(endpoint::dial_transport(keep_alive)),
-            knock,
-            addresses,
-        })
+        let transport = Arc::new(endpoint::dial_transport());
+        Some(Self { tls, transport, knock, addresses })
     }
 
     /// Every dial: after which pause, where, and how.
@@ -395,65 +397,4 @@ async fn report(
         // The agent has gone if it does not listen.
         let _ = to.send(ToAgent::Connected(connected)).await;
     }
-}
-
-async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
-    let written = async {
-        let mut stream = None;
-        while let Some(frame) = outbox.recv().await {
-            // The stream is opened with its first frame: nobody learns of a stream before that.
-            let stream = match &mut stream {
-                Some(stream) => stream,
-                none => none.insert(connection.open_uni().await.ok()?),
-            };
-            let mut bytes = wire::frame(&frame);
-            while bytes.len() < WRITE_BYTES
-                && let Ok(frame) = outbox.try_recv()
-            {
-                bytes.extend(wire::frame(&frame));
-            }
-            stream.write_chunk(bytes.into()).await.ok()?;
-        }
-        let mut stream = stream?;
-        stream.finish().ok()?;
-        // Bounded: a peer that is gone acknowledges nothing.
-        let acknowledged = tokio::time::timeout(LAST_WORDS, stream.stopped());
-        acknowledged.await.ok()?.ok()
-    };
-    let _ = written.await;
-    connection.close(0_u32.into(), b"");
-}
-
-/// Tells the agent whenever the other end falls silent.
-async fn listen(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>) {
-    let listening = async {
-        loop {
-            silence::begins(&connection, SILENCE).await;
-            // The agent has gone if it does not listen.
-            let _ = to.send(ToAgent::PeerSilent(conn)).await;
-            silence::ends(&connection).await;
-        }
-    };
-    tokio::select! {
-        () = listening => {}
-        _ = connection.closed() => {}
-    }
-}
-
-async fn read(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>, opened: Opened) {
-    let inbox = Arc::new(Semaphore::new(INBOX_BYTES));
-    if let Ok(stream) = connection.accept_uni().await {
-        let mut stream = BufReader::with_capacity(READ_BYTES, stream);
-        while let Ok(frame) = frames::read(&mut stream, PEER_FRAME_BYTES_MAX).await {
-            let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            let Ok(room) = inbox.clone().acquire_many_owned(bytes).await else { break };
-            if to.send(ToAgent::PeerFrame { conn, frame, room }).await.is_err() {
-                break;
-            }
-        }
-    }
-    connection.close(0_u32.into(), b"");
-    drop(opened);
-    // The agent has gone if it does not listen.
-    let _ = to.send(ToAgent::PeerClosed(conn)).await;
 }

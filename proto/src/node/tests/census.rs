@@ -23,7 +23,7 @@ pub(crate) struct Census {
     pub(crate) waiting: usize,
     /// The most of them that are written to a path.
     pub(crate) in_flight: usize,
-    /// Everybody to whom there is a path.
+    /// Everybody to whom there is a path, or one that sleeps.
     pub(crate) paths: Vec<Name>,
 }
 
@@ -41,13 +41,18 @@ impl Node {
             requests: self.requests.len(),
             waiting: outboxes.map(super::super::Outbox::len).max().unwrap_or(0),
             in_flight: written.max().unwrap_or(0),
-            paths: self.paths.keys().cloned().collect(),
+            paths: self.peers.values().map(|peer| peer.name.clone()).collect(),
         }
     }
 
     /// Whether there is a session on this connection.
     pub(crate) fn stands(&self, conn: Conn) -> bool {
         self.peers.contains_key(&conn)
+    }
+
+    /// Whether the session on this connection sleeps.
+    pub(crate) fn sleeps(&self, conn: Conn) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| peer.alertness.sleeps().is_some())
     }
 
     /// Whether it gives this connection up if the other end has nothing to say either.

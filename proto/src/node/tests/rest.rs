@@ -1,9 +1,12 @@
-//! Paths that nobody uses are closed by agreement, and nothing depends on them.
+//! Paths that nobody uses sleep by agreement, are woken by whoever writes, and nothing depends on them.
 
+use std::time::Duration;
+
+use super::Conn;
 use crate::{
-    limits::REST_AFTER,
-    node::Event,
-    wire::peer::Content,
+    limits::{ATTEMPT_TIMEOUT, REST_AFTER, SLEEPING_MAX, WAKES_UNOPENED_MAX},
+    node::{Event, Input},
+    wire::{peer::Content, server::Withdrawal},
     world::{World, name},
 };
 
@@ -78,4 +81,117 @@ fn a_path_that_rested_is_found_again_when_the_server_goes() {
     assert!(!world.connected("alice", "bob"));
     super::server_goes(&mut world);
     assert!(world.connected("alice", "bob"));
+}
+
+/// Two whose path sleeps, and who cannot dial each other.
+fn asleep(seed: u8) -> World {
+    let mut world = silent(seed);
+    world.wait(REST_AFTER / 4);
+    assert!(!world.connected("alice", "bob"));
+    assert_eq!((sleeping(&mut world, "alice"), sleeping(&mut world, "bob")), (1, 1));
+    let until = world.now + Duration::from_secs(60);
+    world.block("alice", "bob", until);
+    world.block("bob", "alice", until);
+    world
+}
+
+fn sleeping(world: &mut World, who: &str) -> usize {
+    world.node(who).census().paths.len()
+}
+
+#[test]
+fn what_sleeps_is_woken_where_no_dial_leads() {
+    let mut woken = 0;
+    for seed in 41..61 {
+        let mut world = asleep(seed);
+        world.write("alice", "bob", "again");
+        world.run();
+        // Every datagram may have been lost.
+        if world.connected("alice", "bob") {
+            woken += 1;
+            assert_eq!(world.texts("bob"), ["first", "again"], "seed {seed}");
+            assert_eq!(world.node("alice").queued(), 0, "seed {seed}");
+            world.send("bob", "alice", "and back");
+            assert_eq!(world.texts("alice"), ["and back"], "seed {seed}");
+        }
+        world.wait(Duration::from_secs(90));
+        assert!(world.connected("alice", "bob"), "seed {seed}");
+        assert_eq!(world.texts("bob"), ["first", "again"], "seed {seed}");
+    }
+    assert!(woken > 10, "{woken} of 20");
+}
+
+#[test]
+fn whoever_does_not_wake_is_sought_anew() {
+    let mut world = silent(61);
+    world.wait(REST_AFTER / 4);
+    world.vanish("bob");
+    world.resume("bob");
+    world.send("alice", "bob", "to another process");
+    assert_eq!(world.texts("bob").last().map(String::as_str), Some("to another process"));
+    assert_eq!((sleeping(&mut world, "alice"), sleeping(&mut world, "bob")), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_woken_is_given_up_and_what_was_said_there_waits() {
+    let mut world = asleep(62);
+    world.direct = false;
+    world.write("alice", "bob", "into the void");
+    world.run();
+    assert_eq!(sleeping(&mut world, "alice"), 1);
+    world.wait(ATTEMPT_TIMEOUT + Duration::from_secs(1));
+    assert_eq!(sleeping(&mut world, "alice"), 0);
+    assert_eq!(world.node("alice").queue().filter(|(.., sent)| !sent).count(), 1);
+}
+
+#[test]
+fn nothing_sleeps_with_somebody_who_is_gone_or_no_contact_any_more() {
+    let mut world = asleep(63);
+    world.disconnect("bob");
+    world.run();
+    assert_eq!(sleeping(&mut world, "alice"), 0);
+    let mut world = asleep(64);
+    assert_eq!(world.withdraw("alice", "bob", Withdrawal::Block), Ok(()));
+    assert_eq!((sleeping(&mut world, "alice"), sleeping(&mut world, "bob")), (0, 0));
+}
+
+#[test]
+fn copies_of_what_wakes_a_path_and_forgeries_change_nothing() {
+    let mut world = silent(65);
+    let conn = super::conn(&mut world, "alice", "bob");
+    for frame in [&[0; 100][..], &[]] {
+        world.feed("alice", Input::PeerWakes { conn, frame });
+        world.feed("alice", Input::PeerWakes { conn: Conn(u64::MAX), frame });
+    }
+    world.run();
+    assert!(world.connected("alice", "bob"));
+}
+
+#[test]
+fn datagrams_that_never_open_end_the_path() {
+    let mut world = silent(66);
+    let conn = super::conn(&mut world, "alice", "bob");
+    for _ in 0..WAKES_UNOPENED_MAX {
+        world.feed("alice", Input::PeerWakes { conn, frame: &[0; 100] });
+    }
+    assert!(world.node("alice").stands(conn));
+    world.feed("alice", Input::PeerWakes { conn, frame: &[0; 100] });
+    assert!(!world.node("alice").stands(conn));
+}
+
+#[test]
+fn so_many_sleep_and_no_more() {
+    let people: Vec<_> = (0..=SLEEPING_MAX).map(|number| format!("friend{number}")).collect();
+    let mut world = World::of(67, &["alice"]);
+    for friend in &people {
+        world.register(friend);
+        world.befriend("alice", friend);
+        world.send(friend, "alice", "good morning");
+        world.wait(Duration::from_secs(1));
+    }
+    assert_eq!(sleeping(&mut world, "alice"), SLEEPING_MAX + 1, "awake");
+    world.wait(2 * REST_AFTER);
+    assert_eq!(sleeping(&mut world, "alice"), SLEEPING_MAX);
+    world.send("alice", &people[0], "good evening");
+    assert_eq!(world.texts(&people[0]), ["good evening"]);
 }

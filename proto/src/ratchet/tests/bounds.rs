@@ -139,7 +139,7 @@ fn a_kem_key_that_is_none_is_refused_before_anything_depends_on_it() {
     let mut pair = Pair::new(1);
     pair.turn();
     let mut liar = pair.initiator.clone();
-    liar.answer(pair.now, &mut pair.rng).unwrap();
+    liar.answer(pair.now, &mut pair.rng, true).unwrap();
     let header = Header { kem: Kem::Offer(&[0xff; 1184]), ..next_header(&liar) };
     let mut padded = Vec::new();
     padding::pad(&mut padded, 0);
@@ -153,7 +153,7 @@ fn a_ciphertext_that_nobody_asked_for_is_refused() {
     let mut pair = Pair::new(1);
     pair.turn();
     let mut liar = pair.initiator.clone();
-    liar.answer(pair.now, &mut pair.rng).unwrap();
+    liar.answer(pair.now, &mut pair.rng, true).unwrap();
     for (number, kem) in [(0, Kem::Ciphertext(&[0; 1088])), (1, Kem::Mixed)] {
         let header = Header { kem, number, ..next_header(&liar) };
         let frame = lie(&liar, &header, &[0x80]);
