@@ -139,6 +139,17 @@ impl Link {
         soon("the server takes bytes", self.send.write_all(bytes)).unwrap();
     }
 
+    /// The same, for whoever carries many connections at once.
+    pub async fn say(&mut self, request: &Request) {
+        self.send.write_all(&wire::frame(&wire::encode(request))).await.unwrap();
+    }
+
+    /// The next reply, for whoever carries many connections at once.
+    pub async fn hear(&mut self) -> Reply {
+        let body = read_frame(&mut self.receive).await.unwrap();
+        wire::decode(&body.expect("the server says something")).unwrap()
+    }
+
     /// Says one byte more, if anybody listens.
     pub fn dribbles(&mut self, byte: u8) {
         let said = soon("a byte is taken, or the connection ends", self.send.write_all(&[byte]));

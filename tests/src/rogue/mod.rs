@@ -17,6 +17,7 @@ use hither_proto::crypto::{rng::Rng, secret::Secret};
 use quinn::Connection;
 use tokio::{
     runtime::{Builder, Runtime},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -47,6 +48,17 @@ fn runtime() -> &'static Runtime {
         .get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap())
 }
 
+/// Does something beside everything else that the rogues of this process do.
+pub fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    runtime().spawn(work)
+}
+
+/// Waits for what comes of that.
+#[track_caller]
+pub fn end<T>(work: JoinHandle<T>) -> T {
+    soon("the end of what was begun", work).unwrap()
+}
+
 /// Whether one of so many streams more, of either kind, can be opened. Asks as long as `meanwhile` takes.
 fn one_stream_opens(connection: &Connection, streams: usize, meanwhile: impl FnOnce()) -> bool {
     let another: Vec<_> = (0..streams)
@@ -61,8 +73,8 @@ fn one_stream_opens(connection: &Connection, streams: usize, meanwhile: impl FnO
         })
         .collect();
     meanwhile();
-    let opened = another.iter().any(tokio::task::JoinHandle::is_finished);
-    another.iter().for_each(tokio::task::JoinHandle::abort);
+    let opened = another.iter().any(JoinHandle::is_finished);
+    another.iter().for_each(JoinHandle::abort);
     opened
 }
 

@@ -9,7 +9,13 @@ use tokio::{
     sync::{Semaphore, mpsc, watch},
 };
 
-use super::{door::Opened, endpoint::Network, frames, peers::LAST_WORDS, pulse, silence};
+use super::{
+    door::Opened,
+    endpoint::{Network, PEER_WINDOW_BYTES},
+    frames,
+    peers::LAST_WORDS,
+    pulse, silence,
+};
 use crate::agent::ToAgent;
 
 /// How long a peer may leave packets unanswered before another path is looked for beside this one.
@@ -69,9 +75,10 @@ impl Heard {
             // Until it is closed here, which takes care of its last words.
             while awake.wait_for(|awake| *awake).await.is_ok() {
                 tokio::select! {
-                    () = pulse::beats(&self.connection, &network) => {
+                    () = pulse::stops(&self.connection) => {
                         return self.connection.close(0_u32.into(), b"");
                     }
+                    () = pulse::beats(&self.connection, &network, PEER_WINDOW_BYTES) => {}
                     () = self.listen() => {}
                     asleep = awake.wait_for(|awake| !*awake) => {
                         if asleep.is_err() {
@@ -116,13 +123,10 @@ impl Heard {
         let _ = to.send(ToAgent::PeerClosed(conn)).await;
     }
 
-    /// Those that wake a path; the others are life signs. One at a time is taken in, and the newest few wait.
+    /// Hands over what may wake a path. One at a time is taken in, and the newest few wait.
     pub(super) async fn read_datagrams(self) {
         let inbox = Arc::new(Semaphore::new(1));
         while let Ok(frame) = self.connection.read_datagram().await {
-            if frame.is_empty() {
-                continue;
-            }
             let Ok(room) = inbox.clone().acquire_owned().await else { return };
             let (conn, frame) = (self.conn, frame.into());
             if self.to.send(ToAgent::PeerWakes { conn, frame, room }).await.is_err() {

@@ -46,7 +46,10 @@ const ACKNOWLEDGED_TOGETHER: u32 = 8;
 
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
-const PEER_WINDOW_BYTES: u32 = 256 << 10;
+pub(super) const PEER_WINDOW_BYTES: u32 = 256 << 10;
+
+/// How much the server may send ahead of our reading: two of its longest frames.
+pub(super) const SERVER_WINDOW_BYTES: u32 = 640 << 10;
 
 /// How many bytes of a peer's datagrams may wait for us: a few of what wakes a path.
 const DATAGRAMS_BYTES: usize = 8 << 10;
@@ -77,7 +80,7 @@ pub(in crate::agent) struct Network {
     /// Endpoints on sockets through which somebody was found who could not be found through that one.
     others: Arc<Mutex<Vec<Endpoint>>>,
     cid_key: u64,
-    /// How often connections that are made from now on are kept alive, in milliseconds.
+    /// How often silent connections are kept alive, in milliseconds.
     keep_alive: Arc<AtomicU64>,
 }
 
@@ -146,8 +149,8 @@ impl Network {
         Duration::from_millis(self.keep_alive.load(Relaxed))
     }
 
-    /// The translator in front of this machine remembers silent flows for so long, at least: connections that are made
-    /// from now on are kept alive twice in that time.
+    /// The translator in front of this machine remembers silent flows for so long, at least: from now on connections are
+    /// kept alive twice in that time.
     pub(in crate::agent) fn is_remembered_for(&self, lifetime: Duration) {
         self.keep_alive.store(milliseconds(keep_alive(lifetime)), Relaxed);
     }
@@ -242,9 +245,9 @@ fn peer_transport() -> TransportConfig {
 }
 
 /// How the connection to the server behaves.
-pub(super) fn server_transport(keep_alive: Duration) -> TransportConfig {
+pub(super) fn server_transport() -> TransportConfig {
     let mut transport = quiet_transport(IDLE_TIMEOUT);
-    transport.keep_alive_interval(Some(keep_alive));
+    transport.receive_window(VarInt::from_u32(SERVER_WINDOW_BYTES));
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     // The server acknowledges with what it says next, or after a moment, which saves it half of its packets.

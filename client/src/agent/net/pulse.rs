@@ -1,33 +1,43 @@
-//! Life signs on a connection to a peer: often enough that the translator in front of this machine remembers it, and until
-//! nobody answers any more. QUIC's own could not be stopped while a path sleeps.
+//! Life signs: how often silence on a connection is broken, when one of a peer is given up, and what wakes a path that
+//! slept. QUIC's own could neither follow what is measured nor be stopped while a path sleeps.
 
 use std::time::Duration;
 
 use hither_proto::limits::{WAKE_COPIES, WAKE_COPIES_A_ROUND_TRIP};
-use quinn::Connection;
+use quinn::{Connection, VarInt};
 use tokio::time::{Instant, sleep};
 
 use super::endpoint::{IDLE_TIMEOUT, Network};
 
-/// How often a connection is looked at.
-const PERIOD: Duration = Duration::from_millis(500);
+/// How often it is looked at whether anything has come.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Where nothing is far, copies would leave all at once.
 const COPIES_APART: Duration = Duration::from_millis(5);
 
-/// Keeps a connection alive until nothing has come for too long.
-pub(super) async fn beats(connection: &Connection, network: &Network) {
-    let mut sent = Counted::new(connection.stats().udp_tx.datagrams);
-    let mut received = Counted::new(connection.stats().udp_rx.datagrams);
+/// Says something that the other end acknowledges, again and again, on a connection that takes so much ahead of being
+/// read. Never ends.
+///
+/// QUIC's own keep-alives come as often as was set when the connection was made, which for the first one to a server is
+/// before anything has been measured. That so much may be sent to us is as short as a ping, and acknowledged alike; one
+/// byte more or less makes it news.
+pub(super) async fn beats(connection: &Connection, network: &Network, window_bytes: u32) {
     loop {
-        sleep(PERIOD).await;
-        let stats = connection.stats();
-        if received.is_quiet_for(stats.udp_rx.datagrams) > IDLE_TIMEOUT {
-            return;
+        sleep(network.keep_alive()).await;
+        for bytes in [window_bytes, window_bytes + 1] {
+            connection.set_receive_window(VarInt::from_u32(bytes));
         }
-        if sent.is_quiet_for(stats.udp_tx.datagrams) + PERIOD > network.keep_alive() {
-            // One that says nothing. What cannot be sent is not answered, which ends it.
-            let _ = connection.send_datagram(Vec::new().into());
+    }
+}
+
+/// Waits until nothing has come for too long.
+pub(super) async fn stops(connection: &Connection) {
+    let received = || connection.stats().udp_rx.datagrams;
+    let mut last = (received(), Instant::now());
+    while last.1.elapsed() <= IDLE_TIMEOUT {
+        sleep(PERIOD).await;
+        if received() != last.0 {
+            last = (received(), Instant::now());
         }
     }
 }
@@ -42,24 +52,5 @@ pub(super) async fn wakes(connection: Connection, frame: Vec<u8>) {
             return;
         }
         sleep(pause).await;
-    }
-}
-
-/// A count of datagrams, and since when it has been what it is.
-struct Counted {
-    count: u64,
-    since: Instant,
-}
-
-impl Counted {
-    fn new(count: u64) -> Self {
-        Self { count, since: Instant::now() }
-    }
-
-    fn is_quiet_for(&mut self, count: u64) -> Duration {
-        if count != self.count {
-            *self = Self::new(count);
-        }
-        self.since.elapsed()
     }
 }
