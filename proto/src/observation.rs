@@ -17,7 +17,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The same at the most often, for a translator that forgets at once, and at the most seldom: the other end gives a
 /// connection up that is silent for longer than that.
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(4);
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(20);
 
 /// The same for a translator that remembers silent flows for so long, at least: twice in that time.
 pub fn keep_alive(lifetime: Duration) -> Duration {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn silence_is_kept_to_half_of_what_is_remembered() {
-        for (lifetime, often) in [(0, 4), (10, 5), (20, 10), (40, 15), (160, 15)] {
+        for (lifetime, often) in [(0, 4), (10, 5), (20, 10), (40, 20), (160, 20)] {
             let seconds = Duration::from_secs;
             assert_eq!(keep_alive(seconds(lifetime)), seconds(often));
         }

@@ -52,7 +52,7 @@ pub(crate) const CALLER_BYTES_MAX: u64 = 16 * 1024;
 pub(crate) const CALLERS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Silence after which a connection is gone, and with it the presence of whoever spoke on it. Clients
-/// send a sign of life well within it; the server sends none, which is cheaper for ten thousand of them.
+/// send a sign of life every 20 seconds or oftener; the server sends none, which is cheaper for ten thousand of them.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// What a client may send ahead of being read, and so what it can make us hold. Frames are read as they

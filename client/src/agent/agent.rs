@@ -269,7 +269,7 @@ impl Agent {
     /// Gives somebody who has logged in their agent, and a connection that stands. Whoever was logged in
     /// before has been uninstalled, because a store is open once.
     pub(super) fn install(&mut self, mut account: Account, link: Link, key: SessionKey) {
-        account.server = Some(link.carry(key, self.to.clone()));
+        account.server = Some(link.carry(key, &self.network, self.to.clone()));
         self.epochs += 1;
         account.epoch = self.epochs;
         self.account = Some(account);
@@ -381,7 +381,7 @@ impl Agent {
         };
         match outcome {
             Resumption::Up(link, key) => {
-                account.server = Some(link.carry(key, self.to.clone()));
+                account.server = Some(link.carry(key, &self.network, self.to.clone()));
                 account.absence = None;
                 self.handle(Input::ServerUp);
                 self.map_port();

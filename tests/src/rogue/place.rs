@@ -15,8 +15,8 @@ use crate::{
     wire::{Dialect, SERVER_NAME, tls::trusting_client_with},
 };
 
-/// Often enough for a server that gives up silent connections.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// As often as agents behind routers that remember for long enough.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// As little as one can read ahead and still be welcomed.
 const NARROW_BYTES: u32 = 2 * 1024;

@@ -45,6 +45,7 @@ const QUIC_FILES: &[&str] = &[
     "client/src/agent/net/door.rs",
     "client/src/agent/net/endpoint.rs",
     "client/src/agent/net/frames.rs",
+    "client/src/agent/net/keeping.rs",
     "client/src/agent/net/peers.rs",
     "client/src/agent/net/server.rs",
     "client/src/agent/net/silence.rs",

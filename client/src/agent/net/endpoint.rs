@@ -45,7 +45,10 @@ const ACKNOWLEDGED_TOGETHER: u32 = 8;
 
 /// How much of a peer's data may be on the way to us, and of ours to a peer. Large windows make quinn
 /// slow with many small messages.
-const PEER_WINDOW_BYTES: u32 = 256 << 10;
+pub(super) const PEER_WINDOW_BYTES: u32 = 256 << 10;
+
+/// How much the server may send ahead of our reading: two of its longest frames.
+pub(super) const SERVER_WINDOW_BYTES: u32 = 640 << 10;
 
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +76,7 @@ pub(in crate::agent) struct Network {
     /// Endpoints on sockets through which somebody was found who could not be found through that one.
     others: Arc<Mutex<Vec<Endpoint>>>,
     cid_key: u64,
-    /// How often connections that are made from now on are kept alive, in milliseconds.
+    /// How often silent connections are kept alive, in milliseconds.
     keep_alive: Arc<AtomicU64>,
 }
 
@@ -93,7 +96,7 @@ impl Network {
         let guarded = Arc::new(Guarded { socket, door: door.clone() });
         // Every connection that is accepted brings the configuration of its own attempt; this one only
         // makes the endpoint listen.
-        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
+        let listening = peer_server(ThrowAway::generate()?.accept()?);
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(listening), guarded, runtime)?;
         let keep_alive = Arc::new(AtomicU64::new(milliseconds(KEEP_ALIVE)));
@@ -112,7 +115,7 @@ impl Network {
 
     /// An endpoint on another socket behind the same door, which answers as the one of everything else does.
     pub(super) fn answering(&self, socket: UdpSocket) -> Result<Endpoint, EndpointError> {
-        let listening = peer_server(ThrowAway::generate()?.accept()?, KEEP_ALIVE);
+        let listening = peer_server(ThrowAway::generate()?.accept()?);
         Ok(self.endpoint_on(socket, Some(listening))?)
     }
 
@@ -142,8 +145,8 @@ impl Network {
         Duration::from_millis(self.keep_alive.load(Relaxed))
     }
 
-    /// The translator in front of this machine remembers silent flows for so long, at least: connections that are made
-    /// from now on are kept alive twice in that time.
+    /// The translator in front of this machine remembers silent flows for so long, at least: from now on connections are
+    /// kept alive twice in that time.
     pub(in crate::agent) fn is_remembered_for(&self, lifetime: Duration) {
         self.keep_alive.store(milliseconds(keep_alive(lifetime)), Relaxed);
     }
@@ -211,15 +214,15 @@ fn as_seen_by(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
 }
 
 /// The configuration of the door of one attempt.
-pub(super) fn peer_server(tls: QuicServerConfig, keep_alive: Duration) -> ServerConfig {
+pub(super) fn peer_server(tls: QuicServerConfig) -> ServerConfig {
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(peer_transport(keep_alive)));
+    config.transport_config(Arc::new(peer_transport()));
     config
 }
 
 /// How a dial behaves until somebody answers it.
-pub(super) fn dial_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = peer_transport(keep_alive);
+pub(super) fn dial_transport() -> TransportConfig {
+    let mut transport = peer_transport();
     // Until then it says little more than once: a dial that is lost is made again, and at an address that was given
     // for another's, whoever is there gets all of it.
     transport.initial_rtt(UNANSWERED);
@@ -227,8 +230,8 @@ pub(super) fn dial_transport(keep_alive: Duration) -> TransportConfig {
 }
 
 /// How connections between peers behave.
-fn peer_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = quiet_transport(keep_alive);
+fn peer_transport() -> TransportConfig {
+    let mut transport = quiet_transport();
     transport.max_concurrent_uni_streams(VarInt::from_u32(1));
     transport.receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
     transport.stream_receive_window(VarInt::from_u32(PEER_WINDOW_BYTES));
@@ -237,8 +240,9 @@ fn peer_transport(keep_alive: Duration) -> TransportConfig {
 }
 
 /// How the connection to the server behaves.
-pub(super) fn server_transport(keep_alive: Duration) -> TransportConfig {
-    let mut transport = quiet_transport(keep_alive);
+pub(super) fn server_transport() -> TransportConfig {
+    let mut transport = quiet_transport();
+    transport.receive_window(VarInt::from_u32(SERVER_WINDOW_BYTES));
     // A few small frames an hour: probing for larger packets would cost more than it could ever save.
     transport.mtu_discovery_config(None);
     // The server acknowledges with what it says next, or after a moment, which saves it half of its packets.
@@ -257,10 +261,9 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn quiet_transport(keep_alive: Duration) -> TransportConfig {
+fn quiet_transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok());
-    transport.keep_alive_interval(Some(keep_alive));
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
     transport.datagram_receive_buffer_size(None);

@@ -9,6 +9,7 @@ mod endpoint;
 mod frames;
 mod gateway;
 mod guess;
+mod keeping;
 mod mdns;
 mod peers;
 mod portmap;

@@ -26,8 +26,10 @@ use tokio::{
 use super::{
     addresses, afresh,
     door::{Door, Opened, plain},
-    endpoint::{self, Network, OpenedAfresh},
-    frames, guess, silence,
+    endpoint::{self, Network, OpenedAfresh, PEER_WINDOW_BYTES},
+    frames, guess,
+    keeping::keep_open,
+    silence,
     tls::{NO_NAME, ThrowAway, TlsError},
     watch,
 };
@@ -129,8 +131,7 @@ impl Peers {
     ) -> Result<([u8; 32], Vec<Candidate>), TlsError> {
         let certificate = ThrowAway::generate()?;
         let hash = certificate.hash;
-        let answer =
-            Arc::new(endpoint::peer_server(certificate.accept()?, self.network.keep_alive()));
+        let answer = Arc::new(endpoint::peer_server(certificate.accept()?));
         self.answers().insert(attempt, answer);
         self.network.door.arm(attempt, knock);
         self.attempts.insert(attempt, Attempt { certificate, dials: JoinSet::new() });
@@ -145,8 +146,7 @@ impl Peers {
         let (endpoint, door, to) =
             (self.network.endpoint.clone(), self.network.door.clone(), self.to.clone());
         let from = Dialler { endpoint, door, to, attempt };
-        let keep_alive = self.network.keep_alive();
-        let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+        let Some(dials) = Dials::new(&open.certificate, dial) else { return };
         for (pause, address, config) in dials.each(&mut rng) {
             open.dials.spawn(from.clone().dial(pause, address, config));
         }
@@ -184,13 +184,13 @@ impl Peers {
     /// Does this end's part in finding the other end by guessing, until the attempt's own door is closed.
     pub(in crate::agent) fn guess(&mut self, attempt: AttemptId, guess: node::Guess, mut rng: Rng) {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
-        let (network, keep_alive) = (self.network.clone(), self.network.keep_alive());
+        let network = self.network.clone();
         match guess {
             node::Guess::Knock { at, knock } => {
                 open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
             }
             node::Guess::Dial(dial) => {
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 // Without it, the dials from the one socket have to do.
                 let Ok(endpoint) = network.fresh() else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
@@ -201,7 +201,7 @@ impl Peers {
             }
             node::Guess::DialAfresh { from, dial } => {
                 let Some((_, endpoint)) = self.afresh.get(&from).cloned() else { return };
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 let from = Dialler { endpoint, door, to, attempt };
                 for (pause, address, config) in dials.each(&mut rng) {
@@ -212,7 +212,7 @@ impl Peers {
             node::Guess::Afresh(_) => {}
             node::Guess::Listen(dial) => {
                 let Some(at) = dial.addresses.first().copied() else { return };
-                let Some(dials) = Dials::new(&open.certificate, dial, keep_alive) else { return };
+                let Some(dials) = Dials::new(&open.certificate, dial) else { return };
                 let (to, door) = (self.to.clone(), network.door.clone());
                 open.dials.spawn(async move {
                     let mut dialling = JoinSet::new();
@@ -255,7 +255,7 @@ impl Peers {
         let connection = connected.connection.clone();
         tokio::spawn(write(connection.clone(), outbox));
         let opened = self.network.door.open(connection.remote_address());
-        tokio::spawn(listen(connection.clone(), conn, self.to.clone()));
+        tokio::spawn(listen(connection.clone(), conn, self.network.clone(), self.to.clone()));
         tokio::spawn(read(connection.clone(), conn, self.to.clone(), opened));
         let carried = Carried { attempt: connected.attempt, connection, frames };
         self.connections.insert(conn, carried);
@@ -338,15 +338,10 @@ struct Dials {
 }
 
 impl Dials {
-    fn new(own: &ThrowAway, dial: node::Dial, keep_alive: Duration) -> Option<Self> {
+    fn new(own: &ThrowAway, dial: node::Dial) -> Option<Self> {
         let node::Dial { certificate, knock, addresses } = dial;
         let tls = Arc::new(own.dial(certificate).ok()?);
-        Some(Self {
-            tls,
-            transport: Arc::new(endpoint::dial_transport(keep_alive)),
-            knock,
-            addresses,
-        })
+        Some(Self { tls, transport: Arc::new(endpoint::dial_transport()), knock, addresses })
     }
 
     /// Every dial: after which pause, where, and how.
@@ -424,8 +419,8 @@ async fn write(connection: Connection, mut outbox: mpsc::Receiver<Vec<u8>>) {
     connection.close(0_u32.into(), b"");
 }
 
-/// Tells the agent whenever the other end falls silent.
-async fn listen(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>) {
+/// Keeps the way open, and tells the agent whenever the other end falls silent.
+async fn listen(connection: Connection, conn: Conn, network: Network, to: mpsc::Sender<ToAgent>) {
     let listening = async {
         loop {
             silence::begins(&connection, SILENCE).await;
@@ -436,6 +431,7 @@ async fn listen(connection: Connection, conn: Conn, to: mpsc::Sender<ToAgent>) {
     };
     tokio::select! {
         () = listening => {}
+        () = keep_open(&connection, &network, PEER_WINDOW_BYTES) => {}
         _ = connection.closed() => {}
     }
 }

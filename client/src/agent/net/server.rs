@@ -29,8 +29,9 @@ use zeroize::Zeroizing;
 use super::{
     dial::{NoDial, dial, no_version},
     door::Opened,
-    endpoint::{self, Network},
+    endpoint::{self, Network, SERVER_WINDOW_BYTES},
     frames,
+    keeping::keep_open,
     race::race,
     silence, tls,
 };
@@ -102,7 +103,7 @@ impl Link {
         let addresses = addresses.map_err(|_| unreachable())?;
         let mut config = tls::server(expected).map(|tls| ClientConfig::new(Arc::new(tls)));
         if let Ok(config) = &mut config {
-            config.transport_config(Arc::new(endpoint::server_transport(network.keep_alive())));
+            config.transport_config(Arc::new(endpoint::server_transport()));
             config.initial_dst_cid_provider(Arc::new(endpoint::random_id));
         }
         let config = config.map_err(|_| unreachable())?;
@@ -289,6 +290,7 @@ impl Link {
     pub(in crate::agent) fn carry(
         self,
         session_key: SessionKey,
+        network: &Network,
         to: mpsc::Sender<ToAgent>,
     ) -> Carried {
         let Self { connection, mut send, mut receive, opened, sunset, .. } = self;
@@ -303,9 +305,10 @@ impl Link {
             // A stream that has ended already needs no end.
             let _ = send.finish();
         });
-        let listening = connection.clone();
+        let (listening, network) = (connection.clone(), network.clone());
         tokio::spawn(async move {
             tokio::select! {
+                () = keep_open(&listening, &network, SERVER_WINDOW_BYTES) => {}
                 () = silence::begins(&listening, SILENCE) => listening.close(0_u32.into(), b""),
                 _ = listening.closed() => {}
             }
