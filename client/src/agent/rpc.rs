@@ -194,17 +194,19 @@ async fn converse(stream: UnixStream, handle: Handle, answering: Arc<Semaphore>)
     let (read, write) = stream.into_split();
     let (end, ended) = watch::channel(false);
     let peer = Peer { lines: Arc::new(Lines::new(write)), ended };
+    let ends = Arc::new((handle, peer));
     let mut lines = Requests::new(read);
     let mut requests = JoinSet::new();
     while let Some(line) = lines.next().await {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let (handle, peer, answering) = (handle.clone(), peer.clone(), answering.clone());
+        let (ends, answering) = (ends.clone(), answering.clone());
         requests.spawn(async move {
             // The semaphore is never closed.
             let _answering = answering.acquire_owned().await;
-            if let Some(answer) = answer(&line, &handle, &peer).await {
+            let (handle, peer) = &*ends;
+            if let Some(answer) = answer(&line, handle, peer).await {
                 peer.line(&answer).await;
             }
         });

@@ -43,9 +43,17 @@ pub(super) async fn deliver(
     wait_ms: Option<u64>,
     queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
 ) -> Result<Value, Fault> {
-    if wait_ms == Some(0) {
-        return queue_only(handle, queue).await;
+    match wait_ms {
+        Some(0) => queue_only(handle, queue).await,
+        _ => Box::pin(see_delivered(handle, wait_ms, queue)).await,
     }
+}
+
+async fn see_delivered(
+    handle: &Handle,
+    wait_ms: Option<u64>,
+    queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
+) -> Result<Value, Fault> {
     let started = Instant::now();
     let mut notices = handle.notices();
     let Queued { to, id, done, hold } = handle.call(queue).await?;
