@@ -25,6 +25,10 @@ const JOBS: usize = 6;
 /// Rounds that a pair has until all others have had as many: what else the machine does befalls all alike.
 const TURN: usize = 5;
 
+/// Rounds that the same two people have. A server introduces them 100 times in a row and once a minute from then on, and a round
+/// may take two introductions.
+const SAME_PEOPLE: usize = 50;
+
 /// What was asked for.
 pub(crate) struct Asked {
     rounds: usize,
@@ -85,14 +89,19 @@ pub(crate) fn meet(asked: &Asked, round_trip: Duration) -> io::Result<Endings> {
         if late { None } else { turns.pop_front() }
     };
     let meets = |number: usize| {
-        let mut arranged = None;
+        let (mut arranged, mut met_before) = (None, 0);
         while let Some((caller, callee, rounds)) = next() {
             let arrange = || Meeting::arrange(&format!("reach {number}"), round_trip, 0.0);
             let Some(mut meeting) = arranged.take().or_else(arrange) else { return };
             let met = catch_unwind(AssertUnwindSafe(|| meeting.meet(caller, callee, rounds)));
             // A panic has said what went wrong. These rounds are missing; the others can still be had, in another meeting.
             let Ok(endings) = met else { continue };
-            arranged = Some(meeting);
+            met_before += rounds;
+            if met_before < SAME_PEOPLE {
+                arranged = Some(meeting);
+            } else {
+                met_before = 0;
+            }
             let at = began.elapsed().as_secs();
             eprintln!("{at:4} s  {caller} to {callee}: {}", said(&endings));
             keep(caller, callee, &endings);
