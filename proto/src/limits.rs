@@ -83,8 +83,8 @@ pub const GUESS_BURST: u32 = 128;
 /// And after those one each: 50 KiB a second with all headers.
 pub const GUESS_PERIOD: Duration = Duration::from_millis(1);
 
-/// How long dials alone are tried before anything is guessed: most translators let in who is expected, and knocks
-/// look like the scan of a stranger.
+/// How long dials alone are tried before anything is guessed where one of them may arrive: many translators let in who is
+/// expected, and knocks look like the scan of a stranger.
 pub const GUESS_AFTER: Duration = Duration::from_millis(100);
 
 /// Guesses that an agent takes part in at once or soon after each other, as when it comes back and has something for

@@ -25,6 +25,8 @@ mod login;
 mod loopback;
 mod machine;
 mod memory;
+#[cfg(target_os = "linux")]
+mod pairs;
 mod peers;
 mod pipe;
 mod process;

@@ -40,6 +40,8 @@ pub(crate) enum Unit {
     PerSecond,
     RoundTrips,
     Seconds,
+    /// Of everything.
+    Share,
 }
 
 /// What a number has to come to.
@@ -178,6 +180,7 @@ impl Unit {
             Self::PerHour => format!("{value:.0}/h"),
             Self::PerSecond => format!("{value:.0}/s"),
             Self::RoundTrips => format!("{value:.2} R"),
+            Self::Share => format!("{:.2} %", value * 100.0),
             Self::Seconds if value.abs() < 1e-6 => format!("{:.0} ns", value * 1e9),
             Self::Seconds if value.abs() < 1e-3 => format!("{:.2} µs", value * 1e6),
             Self::Seconds if value.abs() < 1.0 => format!("{:.2} ms", value * 1e3),

@@ -24,6 +24,11 @@ impl Samples {
         self.quantile(0.5)
     }
 
+    /// The largest, if there is any.
+    pub(crate) fn largest(&self) -> Option<f64> {
+        self.0.iter().copied().max_by(f64::total_cmp)
+    }
+
     /// The value below which `share` of all samples lie.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

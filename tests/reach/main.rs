@@ -17,7 +17,7 @@ use std::{collections::VecDeque, env, sync::Mutex, thread, time::Duration};
 
 use hither_tests::{
     lab::Lab,
-    natlab::{Ending, Expected, Kind, Meeting, Mishap, NatLab, cell, expected},
+    natlab::{Ending, Expected, Kind, Meeting, Mishap, NatLab, cell, expected, named_pairs},
 };
 
 /// Between any two machines. Long enough for a race that is lost to show.
@@ -144,10 +144,8 @@ fn every_pair_of_homes_ends_as_the_table_says() {
 ///
 /// `HITHER_PAIRS=home-sym,sym-home` has only these tried.
 fn pairs(all: bool) -> VecDeque<(Kind, Kind)> {
-    if let Ok(named) = env::var("HITHER_PAIRS") {
-        let kind = |name: &str| Kind::ALL.into_iter().find(|kind| kind.name() == name).unwrap();
-        let pair = |pair: &str| pair.split_once('-').map(|(one, other)| (kind(one), kind(other)));
-        return named.split(',').filter_map(pair).collect();
+    if let Some(named) = named_pairs() {
+        return named.into();
     }
     let kinds = NatLab::kinds();
     let callees = |caller: Kind| {

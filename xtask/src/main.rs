@@ -22,7 +22,8 @@ cargo xtask test [ARGS]   every test; ARGS go to `cargo test`, for example a par
 cargo xtask test --heavy  the same, with ten times the kills
 cargo xtask bench [AREA…] how fast and how large the programs are, built as they ship; `--json FILE` too
 cargo xtask bench --install-peers     what else they are held against, from Debian; as root
-cargo xtask bench reach   who reaches whom from which kind of home, and how soon; an hour, as root
+cargo xtask bench reach   who reaches whom from which kind of home, and how soon; an hour, as root (--minutes=N ends it
+                          before, and --resume goes on; --rounds=N, --jobs=N)
 cargo xtask fuzz [TARGET] [--seconds N]  what strangers may say to the protocol; `--keep` its corpora
 cargo xtask dist          what is handed out, below target/dist; `--check` tries it with what tests use
 cargo xtask sim SEED      one run of the protocol's simulator, told whole; `--seeds A..B` for many

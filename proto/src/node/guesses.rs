@@ -1,25 +1,30 @@
 //! Which attempts take a guess, and who knocks in it: an end is guessed at only where the server itself has seen it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use super::{Afresh, Dial, Node, Output};
 use crate::{
     guess::Part,
     knock::KnockKey,
-    reach::{Mapping, Policy},
+    limits::GUESS_AFTER,
+    reach::{Mapping, Policy, Scope},
     ticket::AttemptId,
     time::Time,
-    wire::server::Candidate,
+    wire::server::{Candidate, Nat},
 };
 
-/// What is to be done so that an end is found which can be found by guessing only, a little after it is dialled
-/// ([`crate::limits::GUESS_AFTER`]) and until its door is closed.
+/// What is to be done so that an end is found which can be found by guessing only, until its door is closed.
 #[derive(Debug)]
 pub enum Guess {
     /// Knock at this address, at [`crate::guess::Ports`].
     Knock {
         /// Where.
         at: IpAddr,
+        /// How long its dials are waited for before that.
+        after: Duration,
         /// The key of the knocks that the other end lets in.
         knock: KnockKey,
     },
@@ -67,10 +72,26 @@ impl Node {
         let knock = KnockKey(knock.0.duplicate());
         let dial = |at, knock| Dial { certificate, knock, addresses: vec![at] };
         let guess = match part {
-            Part::Knocks(at) => Guess::Knock { at, knock },
+            Part::Knocks(at) => Guess::Knock { at, after: self.waits_for_dials(id, &seen), knock },
             Part::Listens(at) => Guess::Listen(dial(at, knock)),
             Part::Dials(at) => Guess::Dial(dial(at, knock)),
         };
         self.outputs.push_back(Output::Guess(id, guess));
+    }
+
+    /// How long the other end's dials may take to arrive. None is waited for that cannot: the translator here is known to
+    /// let nobody in from a port that it has sent nothing to, and there is no other way in.
+    fn waits_for_dials(&self, id: AttemptId, theirs: &[SocketAddr]) -> Duration {
+        let filters = matches!(self.nat, Nat::PortRestricted | Nat::Firewall);
+        let Some((at, _)) = self.seen().filter(|_| filters) else { return GUESS_AFTER };
+        let own = self.attempts.get(&id).map_or(&[][..], |attempt| &attempt.own);
+        // A port that the router keeps, or IPv6. Without a translator, this machine has the address that the server sees.
+        let other_door = own.iter().any(|own| {
+            let known = self.nat == Nat::Firewall && *own == at;
+            Scope::of(own.ip()) == Scope::Global && !known
+        });
+        // Who is seen at the same address may be found inside.
+        let together = theirs.iter().any(|their| their.ip() == at.ip());
+        if other_door || together { GUESS_AFTER } else { Duration::ZERO }
     }
 }

@@ -29,7 +29,7 @@ pub use self::{
     kind::Kind,
     meeting::{Ending, Meeting},
     mishap::Mishap,
-    table::{Expected, cell, expected},
+    table::{Expected, cell, expected, named_pairs},
 };
 use self::{
     internet::{Internet, Plug, Prefix},

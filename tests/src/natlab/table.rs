@@ -1,5 +1,7 @@
 //! Which pairs of homes can reach each other directly, by what, and which of them this client connects.
 
+use std::env;
+
 use super::Kind;
 
 /// One row a caller, one column a callee, in the order of [`Kind::ALL`].
@@ -53,6 +55,18 @@ pub fn expected(caller: Kind, callee: Kind) -> Expected {
         way if way.chars().all(char::is_uppercase) => Expected::Connects,
         _ => Expected::CouldConnect,
     }
+}
+
+/// The pairs that are wanted of all, if `HITHER_PAIRS=home-sym,sym-home` names any.
+#[must_use]
+#[track_caller]
+pub fn named_pairs() -> Option<Vec<(Kind, Kind)>> {
+    let kind = |name: &str| {
+        let named = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        named.unwrap_or_else(|| panic!("there is no kind of home `{name}`"))
+    };
+    let pair = |pair: &str| pair.split_once('-').map(|(one, other)| (kind(one), kind(other)));
+    Some(env::var("HITHER_PAIRS").ok()?.split(',').filter_map(pair).collect())
 }
 
 /// The letter of a pair.

@@ -78,8 +78,8 @@ fn endpoint(sim: &Sim, machine: &Machine) -> Endpoint {
     endpoint
 }
 
-/// Has one end knock and the other listen, both from now on, and says when a connection stands.
-fn guess(seed: u64, weather: Weather) -> Option<Duration> {
+/// Has one end listen, and the other knock after a while, and says when a connection stands.
+fn guess(seed: u64, weather: Weather, after: Duration) -> Option<Duration> {
     let sim = Sim::new(seed, weather);
     let server = sim.machine(0, None);
     let (easy, hard) = (sim.machine(1, EASY), sim.machine(2, HARD));
@@ -104,7 +104,7 @@ fn guess(seed: u64, weather: Weather) -> Option<Duration> {
         let mut rng =
             Rng::from_seed(Secret::new([seed.to_le_bytes(); 4].concat().try_into().unwrap()));
         let key = KnockKey(rng.secret());
-        clock.sleep(GUESS_AFTER).await;
+        clock.sleep(after).await;
         let started = clock.now();
         for (due, port) in Ports::new(&mut rng) {
             clock.sleep((started + due).saturating_sub(clock.now())).await;
@@ -117,21 +117,24 @@ fn guess(seed: u64, weather: Weather) -> Option<Duration> {
 #[test]
 fn guessing_finds_whoever_can_be_found_by_nothing_else() {
     let calm = Weather { round_trip: ROUND_TRIP, jitter: Duration::ZERO, loss: 0.0 };
-    let mut took: Vec<_> = (0..SEEDS).filter_map(|seed| guess(seed, calm)).collect();
-    took.sort();
-    let found = took.len() as u64;
-    // One in 4,000 is missed, and found by the next attempt.
-    assert!(found + 1 >= SEEDS, "{found}");
-    // The introduction takes one round trip more.
-    let median = took[took.len() / 2] + ROUND_TRIP;
-    println!("found {found} of {SEEDS}, median {median:?}, worst {:?}", took.last());
-    assert!(median <= ROUND_TRIP * 9 / 2, "{median:?}");
+    // At once where it is known that no dial can arrive, and in half of all runs 4.5 round trips after the request elsewhere.
+    for (after, goal) in [(Duration::ZERO, 7), (GUESS_AFTER, 9)] {
+        let mut took: Vec<_> = (0..SEEDS).filter_map(|seed| guess(seed, calm, after)).collect();
+        took.sort();
+        let found = took.len() as u64;
+        // One in 4,000 is missed, and found by the next attempt.
+        assert!(found + 1 >= SEEDS, "{found}");
+        // The introduction takes one round trip more.
+        let median = took[took.len() / 2] + ROUND_TRIP;
+        println!("found {found} of {SEEDS}, median {median:?}, worst {:?}", took.last());
+        assert!(median <= ROUND_TRIP * goal / 2, "{median:?}");
+    }
 }
 
 #[test]
 fn guessing_goes_on_through_loss_and_reordering() {
     let weather = Weather { round_trip: ROUND_TRIP, jitter: ROUND_TRIP / 2, loss: 0.1 };
-    let found = (0..50).filter(|seed| guess(*seed, weather).is_some()).count();
+    let found = (0..50).filter(|seed| guess(*seed, weather, GUESS_AFTER).is_some()).count();
     assert_eq!(found, 50);
 }
 

@@ -11,14 +11,14 @@ use hither_proto::{
     crypto::rng::Rng,
     guess::{DATAGRAM_BYTES, OPENER, Ports, decode, encode},
     knock::KnockKey,
-    limits::{GUESS_AFTER, GUESS_SOCKETS},
+    limits::GUESS_SOCKETS,
     ticket::AttemptId,
 };
 use tokio::{
     net::UdpSocket,
     sync::Mutex,
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -35,7 +35,6 @@ const HEARD_MAX: usize = 3;
 
 /// Knocks at ports of `at`, by lot, each with a knock of its own.
 pub(super) async fn knock(network: Network, turn: Turn, at: IpAddr, key: KnockKey, mut rng: Rng) {
-    sleep(GUESS_AFTER).await;
     let _turn = turn.lock().await;
     let started = Instant::now();
     for (due, port) in Ports::new(&mut rng) {

@@ -172,8 +172,12 @@ impl Peers {
         let Some(open) = self.attempts.get_mut(&attempt) else { return };
         let network = self.network.clone();
         match guess {
-            node::Guess::Knock { at, knock } => {
-                open.dials.spawn(guess::knock(network, self.turn.clone(), at, knock, rng));
+            node::Guess::Knock { at, after, knock } => {
+                let turn = self.turn.clone();
+                open.dials.spawn(async move {
+                    tokio::time::sleep(after).await;
+                    guess::knock(network, turn, at, knock, rng).await;
+                });
             }
             node::Guess::Dial(dial) => {
                 let Some(dials) = Dials::new(&open.certificate, dial) else { return };

@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    limits::{CANDIDATES_MAX, PATH_PATIENCE},
+    limits::{CANDIDATES_MAX, GUESS_AFTER, PATH_PATIENCE},
     node::{Event, Guess, Hold, Input, NoPath},
     reach::Policy,
     wire::{
         self,
-        server::{Candidate, Door, Reply, Request},
+        server::{Candidate, Door, Nat, Reply, Request},
     },
     world::{World, name},
 };
@@ -220,6 +220,26 @@ fn whoever_is_found_by_guessing_only_listens_and_the_other_knocks() {
             panic!("{:?}", world.machine(dependent).guesses);
         };
         assert_eq!(dial.addresses, [easy_at]);
+    }
+}
+
+#[test]
+fn knocks_wait_only_for_dials_that_may_arrive() {
+    for (seed, nat, after) in [
+        // The one address that this machine has is where the server sees it.
+        (15, Nat::Firewall, Duration::ZERO),
+        // Behind a translator, it is a port that the router keeps.
+        (16, Nat::PortRestricted, GUESS_AFTER),
+        (17, Nat::Unknown, GUESS_AFTER),
+    ] {
+        let mut world = translated(seed, &["bob"]);
+        world.node("alice").set_nat(nat);
+        world.settle("alice");
+        world.send("alice", "bob", "hello");
+        let [Guess::Knock { after: waited, .. }] = &world.machine("alice").guesses[..] else {
+            panic!("{:?}", world.machine("alice").guesses);
+        };
+        assert_eq!(*waited, after, "{nat:?}");
     }
 }
 
