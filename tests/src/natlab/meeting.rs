@@ -98,7 +98,7 @@ impl Meeting {
         let (alice, bob) = (self.at(caller, 0), self.at(callee, 1));
         for place in [&alice, &bob] {
             place.home.within(|| place.person.lets_paths_rest_after("1s"));
-            place.starts();
+            place.starts(true);
         }
         for (one, other) in [(&alice, &bob), (&bob, &alice)] {
             one.home.within(|| one.person.sees_online(other.person.name()));
@@ -239,11 +239,12 @@ pub(super) fn way(received: &Value) -> Duration {
     between(&received["sent_at"], &received["received_at"])
 }
 
+/// From one moment to another; nothing, if that was before.
 #[track_caller]
 fn between(from: &Value, to: &Value) -> Duration {
-    let took = clock(to) - clock(from);
     // Midnight may lie in between.
-    Duration::from_secs_f64(took.rem_euclid(DAY) / 1e3)
+    let took = (clock(to) - clock(from)).rem_euclid(DAY);
+    Duration::from_secs_f64(if took < DAY / 2.0 { took / 1e3 } else { 0.0 })
 }
 
 const DAY: f64 = 24.0 * 60.0 * 60.0 * 1e3;
