@@ -242,6 +242,7 @@ impl Node {
         peer.rest = now + self.rest_after;
         let (name, remote) = (peer.name.clone(), peer.remote);
         // An older path is one that the other end has lost.
+        self.end_sleep(&name);
         self.close_path(now, &name);
         self.resumptions.insert(name.clone(), Resumption::of(now, &peer));
         self.peers.insert(conn, peer);
@@ -376,7 +377,10 @@ impl Node {
 
     /// Says goodbye and closes, without waiting for anything.
     pub(super) fn close_path(&mut self, now: Time, name: &Name) {
-        self.end_sleep(now, name);
+        if let Some(conn) = self.asleep(name) {
+            self.say(now, conn, &Content::Bye);
+            self.end_sleep(name);
+        }
         let Some(conn) = self.paths.get(name).copied() else { return };
         self.send_receipt(now, conn);
         if self.say(now, conn, &Content::Bye).is_none() {

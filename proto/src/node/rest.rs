@@ -156,10 +156,9 @@ impl Node {
         self.seek_paths(now);
     }
 
-    /// Closes what sleeps, for it is of no use any more.
-    pub(super) fn end_sleep(&mut self, now: Time, name: &Name) {
+    /// Closes what sleeps and is of no use any more. Nobody leaves on purpose, so nothing is said.
+    pub(super) fn end_sleep(&mut self, name: &Name) {
         if let Some(conn) = self.asleep(name) {
-            self.say(now, conn, &Content::Bye);
             self.outputs.push_back(Output::ClosePeer(conn));
             self.peers.remove(&conn);
             self.lose_path(name);
@@ -178,7 +177,7 @@ impl Node {
     }
 
     /// The connection to somebody that sleeps.
-    fn asleep(&self, name: &Name) -> Option<Conn> {
+    pub(super) fn asleep(&self, name: &Name) -> Option<Conn> {
         let asleep = |peer: &Peer| peer.name == *name && peer.alertness.sleeps().is_some();
         self.peers.iter().find_map(|(conn, peer)| asleep(peer).then_some(*conn))
     }

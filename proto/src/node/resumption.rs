@@ -83,6 +83,7 @@ impl Node {
         let theirs = self.contacts.get(name).and_then(|contact| contact.identity);
         let Some((theirs, resumption)) = theirs.zip(self.resumptions.get(name)) else { return };
         let (arrangement, remote) = (resumption.arrangement(), resumption.remote);
+        self.wake(now, name);
         let calls = self.entry.identity < theirs;
         self.arrange(now, name, Way::LastAddress, calls, arrangement, vec![remote]);
     }

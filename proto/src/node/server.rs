@@ -143,7 +143,7 @@ impl Node {
         } else {
             let known = self.present.remove(&name).is_some();
             self.missed.remove(&name);
-            self.end_sleep(now, &name);
+            self.end_sleep(&name);
             // Whoever has gone has taken their tickets along.
             for held in self.abort_attempts(|attempt| attempt.name == name) {
                 self.hold(held, Hold::Offline);

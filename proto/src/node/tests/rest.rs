@@ -122,6 +122,20 @@ fn what_sleeps_is_woken_where_no_dial_leads() {
 }
 
 #[test]
+fn what_sleeps_is_woken_without_the_server() {
+    let mut woken = 0;
+    for seed in 70..90 {
+        let mut world = asleep(seed);
+        super::server_goes(&mut world);
+        woken += usize::from(world.connected("alice", "bob"));
+        world.write("alice", "bob", "again");
+        world.wait(Duration::from_secs(90));
+        assert_eq!(world.texts("bob"), ["first", "again"], "seed {seed}");
+    }
+    assert!(woken > 10, "{woken} of 20");
+}
+
+#[test]
 fn whoever_does_not_wake_is_sought_anew() {
     let mut world = silent(61);
     world.wait(REST_AFTER / 4);
