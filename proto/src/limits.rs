@@ -129,14 +129,14 @@ pub const REST_AFTER: Duration = Duration::from_secs(15 * 60);
 /// Paths that may sleep at once, each of which takes 40 KB of memory. Beyond it they are closed instead.
 pub const SLEEPING_MAX: usize = 64;
 
-/// How often what wakes a path is sent. The translator of whoever sleeps lets it in from one moment on, about a round
-/// trip after the first: so copies leave for two round trips. At an address that has become another's, whoever is there
-/// gets 17 KB.
-pub const WAKE_COPIES: u32 = 12;
+/// How often what wakes a path is sent: at once, and from half a round trip on until two have passed. The translator of
+/// whoever sleeps lets it in from one moment on, about a round trip after the first; every one that comes before is lost,
+/// and the congestion controller notices. At an address that has become another's, whoever is there gets 14 KB.
+pub const WAKE_COPIES: u32 = 10;
 
 /// Datagrams of a peer that may fail to open on one connection before anything opens again: copies of what has been opened,
 /// and not so many that failing is all this end does.
-pub const WAKES_UNOPENED_MAX: u32 = 4 * WAKE_COPIES;
+pub const WAKES_UNOPENED_MAX: u32 = 5 * WAKE_COPIES;
 
 /// Copies in a round trip.
 pub const WAKE_COPIES_A_ROUND_TRIP: u32 = 6;

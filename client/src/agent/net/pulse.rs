@@ -42,15 +42,23 @@ pub(super) async fn stops(connection: &Connection) {
     }
 }
 
-/// Sends copies of what wakes the other end, until anything comes from there.
+/// Sends what wakes the other end, and copies of it until it says anything.
 pub(super) async fn wakes(connection: Connection, frame: Vec<u8>) {
-    let heard = connection.stats().udp_rx.datagrams;
-    let pause = (connection.rtt() / WAKE_COPIES_A_ROUND_TRIP).max(COPIES_APART);
+    let said = || {
+        let frames = connection.stats().frame_rx;
+        frames.stream + frames.datagram
+    };
+    let (before, round_trip) = (said(), connection.rtt());
+    // Where a translator has to be opened first, the other end does not hear of it sooner than after a round trip.
+    let mut pause = round_trip / 2;
     for _ in 0..WAKE_COPIES {
-        let sent = connection.send_datagram(frame.clone().into());
-        if sent.is_err() || connection.stats().udp_rx.datagrams != heard {
+        if connection.send_datagram(frame.clone().into()).is_err() {
             return;
         }
-        sleep(pause).await;
+        sleep(pause.max(COPIES_APART)).await;
+        if said() != before {
+            return;
+        }
+        pause = round_trip / WAKE_COPIES_A_ROUND_TRIP;
     }
 }
