@@ -99,20 +99,20 @@ impl Peer {
 
     /// When this session has to be looked after.
     pub(super) fn deadline(&self) -> Time {
-        if let Some(sleeps) = self.alertness.sleeps() {
-            return sleeps.map_or(self.expires, |until| until.min(self.expires));
+        if self.alertness.sleeps() {
+            return self.alertness.gives_up().map_or(self.expires, |until| until.min(self.expires));
         }
         let due = self.expires.min(self.rest);
         self.session.tick_due().map_or(due, |tick| tick.min(due))
     }
 
     fn due(&self, now: Time) -> Due {
-        let asleep = self.alertness.sleeps().is_some();
+        let asleep = self.alertness.sleeps();
         Due {
             end: self.expires <= now,
             tick: !asleep && self.session.tick_due().is_some_and(|due| due <= now),
             rest: !asleep && self.rest <= now,
-            dead: self.alertness.sleeps().flatten().is_some_and(|until| until <= now),
+            dead: self.alertness.gives_up().is_some_and(|until| until <= now),
         }
     }
 }
@@ -334,7 +334,7 @@ impl Node {
     pub(super) fn peer_closed(&mut self, now: Time, conn: Conn) {
         self.link_closed(conn);
         let Some(peer) = self.peers.remove(&conn) else { return };
-        if peer.alertness.sleeps().is_some() {
+        if peer.alertness.sleeps() {
             self.lose_path(&peer.name);
             self.seek_path(now, &peer.name);
         } else if self.paths.get(&peer.name) == Some(&conn) {

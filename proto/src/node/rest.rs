@@ -36,12 +36,16 @@ impl Alertness {
         }
     }
 
-    /// If it sleeps, until when it may go on if it is being woken.
-    pub(super) const fn sleeps(&self) -> Option<Option<Time>> {
+    /// Whether nothing has been heard since it fell asleep.
+    pub(super) const fn sleeps(self) -> bool {
+        matches!(self, Self::Asleep | Self::Waking { .. })
+    }
+
+    /// When the other end has not woken.
+    pub(super) const fn gives_up(self) -> Option<Time> {
         match self {
-            Self::Awake | Self::Drowsy => None,
-            Self::Asleep => Some(None),
-            Self::Waking { until } => Some(Some(*until)),
+            Self::Waking { until } => Some(until),
+            Self::Awake | Self::Drowsy | Self::Asleep => None,
         }
     }
 }
@@ -79,7 +83,7 @@ impl Node {
         if !rests {
             return;
         }
-        let asleep = self.peers.values().filter(|peer| peer.alertness.sleeps().is_some()).count();
+        let asleep = self.peers.values().filter(|peer| peer.alertness.sleeps()).count();
         if asleep >= SLEEPING_MAX {
             return self.drop_path(now, conn);
         }
@@ -116,7 +120,7 @@ impl Node {
                 self.outputs.push_back(Output::Awake(conn));
                 self.outputs.push_back(Output::Wake { conn, frame });
             }
-            Err(_) => self.drop_path(now, conn),
+            Err(_) => self.end_sleep(name),
         }
     }
 
@@ -134,7 +138,7 @@ impl Node {
     pub(super) fn awaken(&mut self, now: Time, conn: Conn) {
         let rest_after = self.rest_after;
         let Some(peer) = self.peers.get_mut(&conn) else { return };
-        if peer.alertness.sleeps().is_none() {
+        if !peer.alertness.sleeps() {
             return;
         }
         let was_asleep = peer.alertness == Alertness::Asleep;
@@ -178,7 +182,7 @@ impl Node {
 
     /// The connection to somebody that sleeps.
     pub(super) fn asleep(&self, name: &Name) -> Option<Conn> {
-        let asleep = |peer: &Peer| peer.name == *name && peer.alertness.sleeps().is_some();
+        let asleep = |peer: &Peer| peer.name == *name && peer.alertness.sleeps();
         self.peers.iter().find_map(|(conn, peer)| asleep(peer).then_some(*conn))
     }
 

@@ -77,9 +77,7 @@ impl Meeting {
         alice.starts(settled);
         let endings = (0..rounds).map(|round| {
             bob.starts(settled);
-            for (one, other) in [(&alice, &bob), (&bob, &alice)] {
-                one.home.within(|| one.person.sees_online(other.person.name()));
-            }
+            see_each_other(&alice, &bob);
             let text = format!("{caller} to {callee}, {} {round}", self.said);
             let ending = self.writes(&alice, &bob, &text);
             bob.stops();
@@ -100,9 +98,7 @@ impl Meeting {
             place.home.within(|| place.person.lets_paths_rest_after("1s"));
             place.starts(true);
         }
-        for (one, other) in [(&alice, &bob), (&bob, &alice)] {
-            one.home.within(|| one.person.sees_online(other.person.name()));
-        }
+        see_each_other(&alice, &bob);
         assert!(matches!(self.writes(&alice, &bob, "the first today"), Ending::Delivered { .. }));
         let endings = (0..rounds).map(|round| {
             for (one, other) in [(&alice, &bob), (&bob, &alice)] {
@@ -132,16 +128,17 @@ impl Meeting {
         assert_eq!((&sent["state"], &sent["path"]), (&"delivered".into(), &"direct".into()));
         let received = bob.home.within(|| bob.person.runs(&["receive"]));
         // What was given up in an earlier round may have come with it.
-        let received = received.shows().lines().find_map(|line| {
+        let received = received.shows().lines().filter_map(|line| {
             let received: Value = serde_json::from_str(line).expect("one object a line");
             (received["text"] == text).then_some(received)
         });
-        let received = received.expect("a text that was delivered");
+        let received: Vec<_> = received.collect();
+        let [received] = &received[..] else { panic!("one message a round: {received:?}") };
         let path = alice.home.within(|| alice.person.runs(&["net", "path", to]).done());
         let receipt = sent["elapsed_ms"].as_f64().expect("milliseconds");
         Ending::Delivered {
             receipt: Duration::from_secs_f64(receipt / 1e3),
-            readable: way(&received),
+            readable: way(received),
             stands: between(&received["sent_at"], &path["path"]["since"]),
         }
     }
@@ -218,14 +215,24 @@ impl Place<'_> {
     }
 }
 
+#[track_caller]
+fn see_each_other(alice: &Place<'_>, bob: &Place<'_>) {
+    for (one, other) in [(alice, bob), (bob, alice)] {
+        one.home.within(|| one.person.sees_online(other.person.name()));
+    }
+}
+
 /// Takes back what could not be delivered, so that the next round begins with an empty queue.
 #[track_caller]
 fn gives_up(person: &Person, sent: Outcome, after: Duration) -> Ending {
     let exit = sent.exit;
     let error = sent.error();
     if let Some(id) = error["id"].as_str() {
-        // It is refused where the text has found its way in the meantime.
-        let _ = person.runs(&["cancel", id]);
+        let cancelled = person.runs(&["cancel", id]);
+        if cancelled.exit != 0 {
+            // The text has left in the meantime, or is there.
+            cancelled.fails(11, "refused");
+        }
     }
     match error["reason"].as_str() {
         Some(reason) if exit == 6 => Ending::NoPath { reason: reason.to_owned(), after },

@@ -52,7 +52,7 @@ impl Node {
 
     /// Whether the session on this connection sleeps.
     pub(crate) fn sleeps(&self, conn: Conn) -> bool {
-        self.peers.get(&conn).is_some_and(|peer| peer.alertness.sleeps().is_some())
+        self.peers.get(&conn).is_some_and(|peer| peer.alertness.sleeps())
     }
 
     /// Whether it gives this connection up if the other end has nothing to say either.
