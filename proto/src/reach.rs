@@ -126,9 +126,17 @@ pub enum Mapping {
     },
 }
 
-/// The farthest that two ports of a translator which takes one after the other may be apart: others use it
-/// too, and some count in the wrong byte order.
+/// The farthest that one port of a translator which takes one after the other is from the next: some count in the wrong byte
+/// order.
 const STEP_MAX: i32 = 4_096;
+
+/// How many ports others may have been given between two that are seen. Ports by lot look so about once in 4,000 times, and
+/// nobody foresees those of a translator that is busier.
+const BETWEEN_MAX: i32 = 16;
+
+/// How many ports behind the newest one that a socket has had for a while may be. What is farther behind comes after the last
+/// port of all, or of those that one customer gets.
+const BEHIND_MAX: i32 = 64;
 
 /// The lowest port that translators give to anybody.
 const PORT_MIN: i32 = 1_024;
@@ -158,14 +166,14 @@ pub struct Trail {
     pub again: Option<SocketAddr>,
     /// From each port of the translator to the next, if that is regular.
     pub step: Option<i32>,
-    /// The newest datagram of another socket.
-    fresh: Option<SocketAddr>,
+    /// The two newest ports that have been seen, the newest of all at the end, once it is known how they are given away.
+    newest: Option<[SocketAddr; 2]>,
 }
 
 impl Trail {
     /// A client of whom nothing but its connection is known.
     pub const fn new(at: SocketAddr) -> Self {
-        Self { at, again: None, step: None, fresh: None }
+        Self { at, again: None, step: None, newest: None }
     }
 
     /// How the client's translator works.
@@ -180,23 +188,34 @@ impl Trail {
         if !fresh {
             // The same once more, because a client was in doubt, takes back nothing that is known.
             if self.again != Some(from) {
-                (self.again, self.step, self.fresh) = (Some(from), None, None);
+                (self.again, self.step) = (Some(from), None);
+                self.newest = (from != self.at).then_some([self.at, from]);
             }
-        } else if let Some(again) = self.again.filter(|_| self.fresh != Some(from)) {
-            self.fresh = Some(from);
-            self.step = self.step.or_else(|| step([self.at, again, from]));
+        } else if let Some([second, first]) = self.newest.filter(|_| self.is_new(from)) {
+            // The last three say it, so that ports by lot which have looked regular once do so no longer than that.
+            self.step = step([second, first, from]);
+            self.newest = Some([first, from]);
         }
         before != (self.again, self.step)
     }
 
+    /// Whether a socket there is not one that has been there for a while, and shows itself once more.
+    fn is_new(&self, from: SocketAddr) -> bool {
+        let Some(seen) = self.newest else { return true };
+        if seen.contains(&from) || from == self.at || self.again == Some(from) {
+            return false;
+        }
+        let Some(step) = self.step else { return true };
+        let behind = (i32::from(seen[1].port()) - i32::from(from.port())) * step.signum();
+        !(1..=BEHIND_MAX * step.abs()).contains(&behind)
+    }
+
     /// Where the client's next connection may be seen, if its translator is regular.
     pub fn predicted(&self, most: usize) -> Vec<SocketAddr> {
-        let Some((step, latest)) = self.step.zip(self.fresh.or(self.again)) else {
-            return Vec::new();
-        };
-        let ports = (1..).map(|at: i32| i32::from(latest.port()) + at * step);
+        let Some((step, [_, newest])) = self.step.zip(self.newest) else { return Vec::new() };
+        let ports = (1..).map(|at: i32| i32::from(newest.port()) + at * step);
         let ports = ports.take(most).filter(|port| *port >= PORT_MIN);
-        ports.filter_map(|port| Some(SocketAddr::new(latest.ip(), port.try_into().ok()?))).collect()
+        ports.filter_map(|port| Some(SocketAddr::new(newest.ip(), port.try_into().ok()?))).collect()
     }
 }
 
@@ -204,15 +223,15 @@ impl Trail {
 fn step(seen: [SocketAddr; 3]) -> Option<i32> {
     let [a, b, c] = seen.map(|address| i32::from(address.port()));
     let (first, second) = (b - a, c - b);
-    let near = |gap: i32| gap != 0 && gap.abs() <= STEP_MAX;
-    if !near(first) || !near(second) || first.signum() != second.signum() {
+    if first == 0 || second == 0 || first.signum() != second.signum() {
         return None;
     }
     let (mut large, mut small) = (first.abs(), second.abs());
     while small != 0 {
         (large, small) = (small, large % small);
     }
-    Some(large * first.signum())
+    let near = |gap: i32| gap.abs() <= large * BETWEEN_MAX;
+    (large <= STEP_MAX && near(first) && near(second)).then_some(large * first.signum())
 }
 
 /// A datagram by which a client shows on a second port where it comes from.
@@ -296,6 +315,8 @@ mod tests {
             (9_001, 9_002, Some(1)),
             (9_002, 9_006, Some(2)),
             (8_744, 8_488, Some(-256)),
+            (9_010, 9_026, Some(2)),
+            (9_010, 9_027, None),
             (9_001, 9_000, None),
             (9_001, 19_000, None),
             (40_000, 9_002, None),
@@ -314,7 +335,8 @@ mod tests {
         assert_eq!(ports(trail(9_000, 9_000, &[9_001])), []);
         assert_eq!(ports(trail(9_000, 9_001, &[])), []);
         assert_eq!(ports(trail(9_000, 9_001, &[9_002])), [9_003, 9_004, 9_005]);
-        assert_eq!(ports(trail(9_000, 9_001, &[9_002, 9_500])), [9_501, 9_502, 9_503]);
+        assert_eq!(ports(trail(9_000, 9_001, &[9_002, 9_010])), [9_011, 9_012, 9_013]);
+        assert_eq!(ports(trail(9_000, 9_001, &[9_002, 9_500])), [], "too many others");
         assert_eq!(ports(trail(65_000, 65_256, &[65_512])), [], "there are no more");
         assert_eq!(ports(trail(1_800, 1_544, &[1_288])), [1_032]);
     }
@@ -322,13 +344,54 @@ mod tests {
     #[test]
     fn what_comes_again_is_no_news() {
         let mut trail = trail(9_000, 9_001, &[9_002]);
-        assert!(!trail.probed(trail.again.unwrap(), true));
+        for known in [trail.at, trail.again.unwrap()] {
+            assert!(!trail.probed(known, true));
+        }
         let from = SocketAddr::from(([203, 0, 113, 7], 9_003));
         assert!(!trail.probed(from, true));
         let (again, step) = (trail.again.unwrap(), trail.step);
         assert!(!trail.probed(again, false));
         assert_eq!(trail.step, step, "nothing that is known is taken back");
         assert!(trail.probed(from, false));
+    }
+
+    #[test]
+    fn what_an_older_socket_says_again_takes_no_port_back() {
+        let mut trail = trail(9_000, 9_001, &[9_002, 9_005]);
+        let from = |port| SocketAddr::from(([203, 0, 113, 7], port));
+        assert!(!trail.probed(from(9_003), true));
+        assert!(!trail.probed(from(9_002), true));
+        assert_eq!(trail.predicted(1), [from(9_006)]);
+    }
+
+    #[test]
+    fn ports_are_regular_as_long_as_the_last_three_are() {
+        let mut trail = trail(9_000, 9_001, &[9_002]);
+        let from = |port| SocketAddr::from(([203, 0, 113, 7], port));
+        assert!(trail.probed(from(40_000), true), "they were by lot, and have looked regular");
+        assert_eq!(trail.mapping(), Mapping::Dependent { step: None });
+        assert!(!trail.probed(from(40_010), true));
+        assert!(trail.probed(from(40_020), true), "or these are");
+        assert_eq!(trail.predicted(1), [from(40_030)]);
+        // The last port of all.
+        assert!(trail.probed(from(2_000), true));
+        assert_eq!(trail.predicted(1), []);
+    }
+
+    #[test]
+    fn ports_by_lot_hardly_ever_look_regular() {
+        let mut lots = 1_u64;
+        let mut lot = || {
+            lots = lots.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            1_024 + u16::try_from((lots >> 33) % 64_512).unwrap()
+        };
+        let looks_regular = |_: &u32| {
+            let ports = [lot(), lot(), lot(), lot()];
+            trail(ports[0], ports[1], &ports[2..]).step.is_some()
+        };
+        let regular = (0..100_000).filter(looks_regular).count();
+        // At most 2 x 159 coprime pairs of gaps for each of 4,096 steps, of 64,512 x 64,512 pairs: 31 expected.
+        assert!(regular < 50, "{regular}");
     }
 
     #[test]

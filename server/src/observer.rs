@@ -71,16 +71,24 @@ impl Observer {
             let datagram = &datagram[..bytes];
             if let Some(question) = Question::decode(datagram) {
                 self.answer(question, from);
+                self.tell(Probe { fresh: true, token: question.token }, from);
             }
             if let Some(Where { token }) = Where::decode(datagram) {
                 self.show(token, from).await;
+                self.tell(Probe { fresh: true, token }, from);
             }
-            let Some(probe) = Probe::decode(datagram) else { continue };
-            let from = plain(from);
-            if let Some(client) = self.observed.lock().get(&probe.token) {
-                // A connection that is too far behind ends, as with any other signal.
-                let _ = client.address.put(Box::new(Signal::Probed { from, fresh: probe.fresh }));
+            if let Some(probe) = Probe::decode(datagram) {
+                self.tell(probe, from);
             }
+        }
+    }
+
+    /// Tells a client's connection where a datagram of the client's has come from. Whatever it was sent for, behind a regular
+    /// translator it shows which port is the newest.
+    fn tell(&self, Probe { fresh, token }: Probe, from: SocketAddr) {
+        if let Some(client) = self.observed.lock().get(&token) {
+            // A connection that is too far behind ends, as with any other signal.
+            let _ = client.address.put(Box::new(Signal::Probed { from: plain(from), fresh }));
         }
     }
 

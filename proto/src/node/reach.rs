@@ -187,6 +187,11 @@ impl Node {
             Some(again) if again != at && known != Some(again) && step.is_none() => {
                 self.probe(true);
             }
+            // They go on from somewhere else, or have looked regular once: two more tell.
+            Some(_) if step.is_none() && before.is_some_and(|before| before.step.is_some()) => {
+                self.probe(true);
+                self.probe(true);
+            }
             Some(_) => {}
         }
         let mapping = seen.mapping();

@@ -196,7 +196,7 @@ impl World {
                 }
             }
             Output::Guess(_, guess) => self.machine(who).guesses.push(guess),
-            Output::Probe { .. } => {}
+            Output::Probe { probe, .. } => self.machine(who).probes.push(probe),
             Output::Sleep(conn) => self.sleeps(conn, true),
             Output::Store(_) => unreachable!("stores are committed"),
             Output::Wake { conn, frame } => self.wake(conn, &frame),

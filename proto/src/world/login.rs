@@ -390,6 +390,7 @@ impl World {
             doors: BTreeMap::new(),
             dials: BTreeMap::new(),
             guesses: Vec::new(),
+            probes: Vec::new(),
             crash_after: None,
             crash: Crash::Killed,
             driver: Driver::Eager,

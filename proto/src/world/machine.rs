@@ -12,6 +12,7 @@ use crate::{
     login::SessionKey,
     name::Name,
     node::{Dial, Event, Guess, Node},
+    reach::Probe,
     ticket::AttemptId,
     wire::server::SessionId,
 };
@@ -39,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) dials: BTreeMap<AttemptId, Vec<Dial>>,
     /// What it was to do to find others by guessing.
     pub(crate) guesses: Vec<Guess>,
+    /// What it was to show the server.
+    pub(crate) probes: Vec<Probe>,
     /// After how many more outputs the agent dies.
     pub(crate) crash_after: Option<usize>,
     /// And how.

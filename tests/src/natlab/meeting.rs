@@ -73,9 +73,7 @@ impl Meeting {
     pub fn meet(&mut self, caller: Kind, callee: Kind, rounds: usize) -> Vec<Ending> {
         let (alice, bob) = (self.at(caller, 0), self.at(callee, 1));
         // Whoever has just come does not know yet that it cannot be dialled where the server sees it.
-        // Ports that are predicted are another matter: what the agent finds out takes some of them.
-        let guessed = |kind: Kind| kind.is_symmetric() && kind != Kind::Sequential;
-        let settled = guessed(caller) || guessed(callee);
+        let settled = caller.is_symmetric() || callee.is_symmetric();
         alice.starts(settled);
         let endings = (0..rounds).map(|round| {
             bob.starts(settled);

@@ -8,7 +8,7 @@ use crate::{
     reach::Policy,
     wire::{
         self,
-        server::{Candidate, Door, Nat, Reply, Request},
+        server::{Candidate, Door, Nat, Observer, Reply, Request},
     },
     world::{World, name},
 };
@@ -284,5 +284,18 @@ fn what_began_before_a_mapping_was_known_begins_anew_and_once() {
         world.server_says("bob", &Reply::Observed { at, again, step: None, observer: None });
         world.run();
         assert_eq!(asked(&mut world), 1);
+    }
+}
+
+#[test]
+fn a_translator_that_seems_regular_no_more_is_shown_two_more_ports() {
+    let mut world = World::of_friends(19, &["alice", "bob"]);
+    let observer = Some(Observer { port: 4_434, token: [7; 16] });
+    let at = world.machine("bob").address;
+    let again = Some(Candidate(SocketAddr::new(at.ip(), at.port() ^ 1)));
+    let before = world.machine("bob").probes.len();
+    for (step, probes) in [(Some(1), 0), (None, 2), (None, 2), (Some(1), 2)] {
+        world.server_says("bob", &Reply::Observed { at: Candidate(at), again, step, observer });
+        assert_eq!(world.machine("bob").probes.len(), before + probes, "{step:?}");
     }
 }
