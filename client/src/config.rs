@@ -353,6 +353,10 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
     use super::*;
 
     const PATH: &str = "/h/config.toml";
@@ -364,13 +368,12 @@ mod tests {
         }
     }
 
-    /// A file of its own for one test.
-    fn file(name: &str, text: &str) -> std::path::PathBuf {
-        let folder = std::env::temp_dir().join(format!("hither-config-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(name);
+    /// A file, and the folder that goes with it in the end.
+    fn file(text: &str) -> (TempDir, PathBuf) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config.toml");
         fs::write(&path, text).unwrap();
-        path
+        (folder, path)
     }
 
     fn hours(hours: u64) -> Option<Duration> {
@@ -382,7 +385,7 @@ mod tests {
         let text = "# mine\n[agent]\nlock_after = \"12h\" # a day\n\n[messages]\n\
                     read_receipts=false\n\n[profile.work.agent]\nlock_after = 'never'\n\
                     [ profile . \"a.b\" . messages ]\nread_receipts = true\n";
-        let path = file("profiles", text);
+        let (_folder, path) = file(text);
         let load = |profile| Config::load(&path, profile).unwrap();
         let silent = || Config { read_receipts: false, ..Config::default() };
         assert_eq!(load("default"), Config { lock_after: hours(12), ..silent() });
@@ -413,7 +416,7 @@ mod tests {
             assert_eq!(mistake(text), Some(expected), "{text}");
         }
         for value in ["\"soon\"", "\"0s\"", "true", "\"500ms\""] {
-            let path = file("values", &format!("[agent]\nlock_after = {value}"));
+            let (_folder, path) = file(&format!("[agent]\nlock_after = {value}"));
             let wrong = Mistake::Value { key: Key::LockAfter };
             let fault = Fault::Config { path: path.clone(), line: 2, mistake: wrong };
             assert_eq!(Config::load(&path, "default"), Err(fault), "{value}");
@@ -440,7 +443,7 @@ mod tests {
     #[test]
     fn setting_a_value_leaves_the_rest_as_it_was_written() {
         let before = "# mine\n[agent]\nlock_after = \"12h\"  # a day\n";
-        let path = file("set", before);
+        let (_folder, path) = file(before);
         Config::set(&path, "default", Key::ReadReceipts, "false").unwrap();
         Config::set(&path, "default", Key::LockAfter, "1h").unwrap();
         Config::set(&path, "default", Key::LockAfter, "2h").unwrap();
@@ -462,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_file_with_a_mistake_is_not_changed() {
-        let path = file("mistake", "nonsense\n");
+        let (_folder, path) = file("nonsense\n");
         let refused = Config::set(&path, "default", Key::LockAfter, "1h");
         let mistake = Mistake::Shape;
         assert_eq!(refused, Err(Fault::Config { path: path.clone(), line: 1, mistake }));
