@@ -7,8 +7,11 @@ use std::{
 
 use hither_tests::natlab::{Home, Kind, NatLab};
 
-/// Long enough for a datagram to arrive that is going to, on a machine that is busy.
+/// Long enough for a datagram to arrive that is let in, if it is: what says so is that it does not.
 const PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long a busy machine may take over one that is sure to arrive.
+const SURE: Duration = Duration::from_secs(10);
 
 const PORTS: [u16; 2] = [5000, 5001];
 
@@ -76,7 +79,9 @@ impl Server {
     /// Where one of the server's sockets sees a socket in a home.
     fn sees(&self, inside: &UdpSocket, address: usize, port: usize) -> SocketAddr {
         inside.send_to(b"?", self.address(address, port)).unwrap();
-        receive(&self.sockets[address][port]).expect("the server can be reached")
+        let outside = &self.sockets[address][port];
+        outside.set_read_timeout(Some(SURE)).unwrap();
+        receive(outside).expect("the server can be reached")
     }
 
     fn mapping(&self, home: &Home) -> Mapping {

@@ -311,7 +311,9 @@ fn found(agent: &mut Agent, name: &Name) -> Result<(bool, Value), Fault> {
     let view = view.ok_or_else(|| Fault::NoContact { name: name.to_string() })?;
     let since = view.since.map(|since| {
         let ago = u64::try_from(since.until(now).as_millis()).unwrap_or(u64::MAX);
-        json::time(UnixTime::from_millis(unix_now().as_millis().saturating_sub(ago)))
+        let began = unix_now().as_millis().saturating_sub(ago);
+        // Two clocks are read, one after the other, and whoever asks again is to hear the same.
+        json::time(UnixTime::from_millis(began.saturating_add(500) / 1_000 * 1_000))
     });
     let mut path = json::path(agent, &view);
     if let Some(path) = &mut path {
