@@ -4,6 +4,7 @@ use hither_tests::{
     lab::{Lab, is_running, until_true},
     search::{entries_below, files_with},
 };
+use serde_json::json;
 
 #[test]
 fn a_logout_ends_everything_but_the_history() {
@@ -32,6 +33,22 @@ fn a_logout_ends_everything_but_the_history() {
     alice.logs_in(&server);
     assert_eq!(alice.history(), [text]);
     bob.sees_online("alice");
+}
+
+#[test]
+fn what_was_changed_just_before_a_logout_is_known_on_another_machine() {
+    let lab = Lab::new("logout and vault");
+    let server = lab.server();
+    let [alice, _bob] = lab.friends(&server, ["alice", "bob"]);
+    let mut agent = alice.talks_to_agent();
+    for policy in ["public", "lan", "never"] {
+        agent.begins("contact.policy", &json!({ "name": "bob", "policy": policy }));
+    }
+    agent.asks("account.logout", &json!({}));
+    let there = alice.elsewhere();
+    there.logs_in(&server);
+    let shown = there.runs(&["contact", "show", "bob"]).done();
+    assert_eq!(shown["policy"], "never");
 }
 
 #[test]

@@ -6,14 +6,18 @@ use hither_proto::{
     crypto::rng::Rng,
     login::Authenticator,
     name::{Address, Host, Link as ServerLink, Name, ServerPin},
+    node::Event,
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Instant,
+};
 use zeroize::Zeroizing;
 
 use super::{
     account::Account,
-    agent::{Agent, Handle, online},
+    agent::{Agent, Handle, Notice, online},
     devices, json, known_servers,
     net::{Link, LoggedIn, Network},
     session_file::SavedSession,
@@ -21,7 +25,7 @@ use super::{
 };
 use crate::fault::Fault;
 
-/// How long the server may take to carry out a logout.
+/// How long the server may take to store what it is owed, and then again to carry out a logout.
 const LOGOUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Creates an account at the server that `link` names.
@@ -204,7 +208,7 @@ pub(super) async fn delete_account(
 }
 
 /// Logs out: at the server, and then here, where every key is wiped and the agent stops. A server that is
-/// just being connected to is waited for.
+/// just being connected to is waited for, and so is what it is owed.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
     let forgotten = handle.call(|agent| {
         let Some(locked) = agent.locked.take() else { return Ok(None) };
@@ -217,6 +221,8 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
         return Ok(json!({ "account": account }));
     }
     let mut notices = handle.notices();
+    let stored_by = Instant::now() + LOGOUT_PATIENCE;
+    settle_vault(handle, &mut notices, stored_by).await?;
     let deadline = Instant::now() + LOGOUT_PATIENCE;
     let told = loop {
         let done = handle
@@ -239,7 +245,9 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
                 Ok(Err(_)) => {}
                 Err(_) => break false,
             },
-            None if online(&mut notices, deadline).await => {}
+            None if online(&mut notices, deadline).await => {
+                settle_vault(handle, &mut notices, stored_by).await?;
+            }
             None => break false,
         }
     };
@@ -254,6 +262,39 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
         })
         .await?;
     if told { Ok(json!({ "account": address })) } else { Err(Fault::LogoutUntold { host }) }
+}
+
+/// Waits until the server has answered to the newest version of the vault, for whoever logs in on another machine
+/// is to find everything there. What the server does not take in time is not lost: it stays in the store of this
+/// machine, and goes up with the next login here.
+async fn settle_vault(
+    handle: &Handle,
+    notices: &mut broadcast::Receiver<Notice>,
+    deadline: Instant,
+) -> Result<(), Fault> {
+    let under_way = handle.call(|agent| {
+        let node = &mut agent.account()?.node;
+        // What was refused before may be taken now.
+        node.put_vault();
+        Ok(node.vault_is_under_way())
+    });
+    let mut under_way = under_way.await?;
+    while under_way {
+        let settled = async {
+            loop {
+                match notices.recv().await {
+                    Ok(Notice::Node(Event::VaultSettled) | Notice::Locked)
+                    | Err(RecvError::Lagged(_) | RecvError::Closed) => break,
+                    Ok(_) => {}
+                }
+            }
+        };
+        if tokio::time::timeout_at(deadline, settled).await.is_err() {
+            break;
+        }
+        under_way = handle.call(|agent| Ok(agent.account()?.node.vault_is_under_way())).await?;
+    }
+    Ok(())
 }
 
 /// What a login needs of the agent.

@@ -1,4 +1,4 @@
-//! People: asking, accepting, refusing, and keeping the vault in step.
+//! People: asking, accepting, refusing.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::{
     note::{self, NoteKind},
     reach::Policy,
     time::Time,
-    vault::{Contact, Standing, Vault},
+    vault::{Contact, Standing},
     wire::server::{Request as ServerRequest, Withdrawal},
 };
 
@@ -185,8 +185,7 @@ impl Node {
             (Request::Vault { counter, again }, Answer::Conflict) => {
                 self.vault_conflict(counter, again);
             }
-            // The next change or login tries again.
-            (Request::Vault { .. }, _) => self.vault_dirty = true,
+            (Request::Vault { .. }, _) => self.vault_refused(),
             (Request::Reassure, _) => {}
             (_, Answer::Refused(why)) => self.answer(request, Err(why)),
             (_, _) => self.answer(request, Err(Refused::ServerLies)),
@@ -197,7 +196,7 @@ impl Node {
     pub(super) fn fail_requests(&mut self) {
         for (request, asked) in std::mem::take(&mut self.requests) {
             match asked {
-                Request::Vault { .. } => self.vault_dirty = true,
+                Request::Vault { .. } => self.vault_refused(),
                 Request::Reassure => {}
                 Request::Ask { for_request, .. } | Request::Accept { for_request, .. } => {
                     self.answer(for_request, Err(Refused::ServerGone));
@@ -275,32 +274,6 @@ impl Node {
         self.contacts.insert(contact.name.clone(), contact);
         self.neighbours.outdate();
         self.put_vault();
-    }
-
-    /// Puts the vault at the server in step, if it is not and the server is there.
-    pub(super) fn put_vault(&mut self) {
-        self.put_vault_version(false);
-    }
-
-    fn put_vault_version(&mut self, again: bool) {
-        let under_way =
-            self.requests.values().any(|request| matches!(request, Request::Vault { .. }));
-        if !self.vault_dirty || !self.server_up || under_way {
-            return;
-        }
-        let counter = self.vault_counter + 1;
-        let vault = Vault {
-            seed: self.identity.seed().duplicate(),
-            server_pin: self.server_pin.clone(),
-            contacts: self.contacts.values().cloned().collect(),
-        };
-        // `CONTACTS_MAX` contacts fit; were they not to, the vault stays dirty and local.
-        let Ok(sealed) = self.vault_key.seal(&mut self.rng, &self.name, counter, &vault) else {
-            return;
-        };
-        let Ok(request) = self.next_request(Request::Vault { counter, again }) else { return };
-        self.vault_dirty = false;
-        self.tell_server(&ServerRequest::PutVault { request, vault: sealed });
     }
 
     /// The person asked, and the server gave an entry: pins it, and sends the request.
@@ -435,38 +408,13 @@ impl Node {
         self.put_vault();
     }
 
-    /// Goes before the change itself: a crash between the two must not leave a vault that is taken to be
-    /// in step.
-    fn vault_will_change(&mut self) {
-        self.vault_dirty = true;
-        self.store(Change::Vault { counter: self.vault_counter, dirty: true });
-    }
-
-    fn vault_stored(&mut self, counter: u64) {
-        self.vault_counter = counter;
-        let dirty = self.vault_dirty;
-        self.store(Change::Vault { counter, dirty });
-        self.put_vault();
-    }
-
-    /// The server has another version than the one this is the successor of. Nobody else writes while
-    /// this session lasts, so it is our own, and its answer was lost with a connection or a crash.
-    fn vault_conflict(&mut self, counter: u64, again: bool) {
-        self.vault_dirty = true;
-        if !again {
-            self.vault_counter = counter;
-            self.store(Change::Vault { counter, dirty: true });
-            self.put_vault_version(true);
-        }
-    }
-
     fn nothing_to_do(&mut self) -> Result<RequestId, Refused> {
         let request = RequestId(self.take_number());
         self.event(Event::Answered(request, Ok(())));
         Ok(request)
     }
 
-    fn next_request(&mut self, asked: Request) -> Result<u32, Refused> {
+    pub(super) fn next_request(&mut self, asked: Request) -> Result<u32, Refused> {
         if !self.server_up {
             return Err(Refused::ServerGone);
         }

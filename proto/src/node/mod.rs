@@ -19,6 +19,7 @@ mod rounds;
 mod server;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -279,6 +280,8 @@ pub enum Event {
     TakenOver,
     /// A contact is typing, or has stopped.
     Typing(Name, bool),
+    /// No version of the vault is under way any more: the server has the newest one, has refused it, or is gone.
+    VaultSettled,
 }
 
 /// Why a request was not carried out.

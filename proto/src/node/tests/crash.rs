@@ -4,6 +4,7 @@ use crate::{
     id::MessageId,
     message::Body,
     node::{Change, Event, Refused},
+    reach::Policy,
     time::UnixTime,
     vault::{Contact, Standing, counter},
     world::{World, name},
@@ -166,6 +167,27 @@ fn a_vault_whose_answer_was_lost_does_not_stand_in_the_way_of_the_next() {
     assert_eq!(world.machine("alice").disk.vault, (known + 2, false));
     world.log_in("empty", &name("alice"));
     assert!(world.node("empty").contact(&name("bob")).unwrap().contact.verified);
+}
+
+#[test]
+fn the_vault_is_settled_when_the_newest_version_is_answered_and_not_before() {
+    for full in [false, true] {
+        let mut world = World::of_friends(5, &["alice", "bob"]);
+        let known = world.machine("alice").disk.vault.0;
+        world.storage.full = full;
+        world.machine("alice").events.clear();
+        world.node("alice").set_verified(&name("bob")).unwrap();
+        world.settle("alice");
+        let now = world.now;
+        world.node("alice").set_policy(now, &name("bob"), Policy::Lan).unwrap();
+        world.settle("alice");
+        assert!(world.node("alice").vault_is_under_way());
+        world.run_until(|world| world.machine("alice").events.contains(&Event::VaultSettled));
+        assert!(!world.node("alice").vault_is_under_way());
+        let stored = if full { known } else { known + 2 };
+        assert_eq!(counter(world.storage.vault(&name("alice"))), Some(stored));
+        assert_eq!(world.machine("alice").disk.vault, (stored, full));
+    }
 }
 
 #[test]
