@@ -10,7 +10,7 @@ use hither_proto::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::{broadcast, oneshot},
     time::Instant,
 };
 use zeroize::Zeroizing;
@@ -211,7 +211,11 @@ pub(super) async fn delete_account(
 /// just being connected to is waited for, and so is what it is owed.
 pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
     let forgotten = handle.call(|agent| {
-        let Some(locked) = agent.locked.take() else { return Ok(None) };
+        let Some(locked) = agent.locked.take() else {
+            // What the server refused before, it may take now.
+            agent.account()?.node.put_vault();
+            return Ok(None);
+        };
         agent.stopping = true;
         agent.unlocked()?;
         Ok(Some(locked.address.to_string()))
@@ -222,33 +226,22 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
     }
     let mut notices = handle.notices();
     let stored_by = Instant::now() + LOGOUT_PATIENCE;
-    settle_vault(handle, &mut notices, stored_by).await?;
-    let deadline = Instant::now() + LOGOUT_PATIENCE;
+    let mut deadline = stored_by;
     let told = loop {
-        let done = handle
-            .call(|agent| {
-                let mut rng = Rng::from_seed(agent.rng.secret());
-                let account = agent.account()?;
-                // A session that another login has ended needs no end.
-                Ok(if account.ended.is_some() {
-                    None
-                } else {
-                    Some(account.begin_logout(&mut rng))
-                })
-            })
-            .await?;
-        let Some(done) = done else { break true };
-        match done {
-            Some(done) => match tokio::time::timeout_at(deadline, done).await {
+        match handle.call(move |agent| begin_logout(agent, stored_by)).await? {
+            Parting::Ended => break true,
+            Parting::Owing => {
+                settled(&mut notices, stored_by).await;
+                deadline = Instant::now() + LOGOUT_PATIENCE;
+            }
+            Parting::Begun(done) => match tokio::time::timeout_at(deadline, done).await {
                 Ok(Ok(())) => break true,
                 // The connection has been cut; there may be another soon.
                 Ok(Err(_)) => {}
                 Err(_) => break false,
             },
-            None if online(&mut notices, deadline).await => {
-                settle_vault(handle, &mut notices, stored_by).await?;
-            }
-            None => break false,
+            Parting::Offline if online(&mut notices, deadline).await => {}
+            Parting::Offline => break false,
         }
     };
     let (address, host) = handle
@@ -264,37 +257,44 @@ pub(super) async fn logout(handle: &Handle) -> Result<Value, Fault> {
     if told { Ok(json!({ "account": address })) } else { Err(Fault::LogoutUntold { host }) }
 }
 
-/// Waits until the server has answered to the newest version of the vault, for whoever logs in on another machine
-/// is to find everything there. What the server does not take in time is not lost: it stays in the store of this
-/// machine, and goes up with the next login here.
-async fn settle_vault(
-    handle: &Handle,
-    notices: &mut broadcast::Receiver<Notice>,
-    deadline: Instant,
-) -> Result<(), Fault> {
-    let under_way = handle.call(|agent| {
-        let node = &mut agent.account()?.node;
-        // What was refused before may be taken now.
-        node.put_vault();
-        Ok(node.vault_is_under_way())
-    });
-    let mut under_way = under_way.await?;
-    while under_way {
-        let settled = async {
-            loop {
-                match notices.recv().await {
-                    Ok(Notice::Node(Event::VaultSettled) | Notice::Locked)
-                    | Err(RecvError::Lagged(_) | RecvError::Closed) => break,
-                    Ok(_) => {}
-                }
-            }
-        };
-        if tokio::time::timeout_at(deadline, settled).await.is_err() {
-            break;
-        }
-        under_way = handle.call(|agent| Ok(agent.account()?.node.vault_is_under_way())).await?;
+/// How far a logout has come.
+enum Parting {
+    /// Another login has ended the session already.
+    Ended,
+    /// The server has not yet answered to the newest version of the vault.
+    Owing,
+    /// The exchange is under way.
+    Begun(oneshot::Receiver<()>),
+    /// There is no server to have it with.
+    Offline,
+}
+
+/// Begins the exchange, unless the vault is under way and it is not yet `stored_by`. Whoever logs in on another
+/// machine is to find everything there; what the server does not take in time is not lost: it stays in the
+/// store of this machine, and goes up with the next login here.
+fn begin_logout(agent: &mut Agent, stored_by: Instant) -> Result<Parting, Fault> {
+    let mut rng = Rng::from_seed(agent.rng.secret());
+    let account = agent.account()?;
+    if account.ended.is_some() {
+        return Ok(Parting::Ended);
     }
-    Ok(())
+    if account.node.vault_is_under_way() && Instant::now() < stored_by {
+        return Ok(Parting::Owing);
+    }
+    Ok(account.begin_logout(&mut rng).map_or(Parting::Offline, Parting::Begun))
+}
+
+/// Waits until no vault is under way, or until `deadline`.
+async fn settled(notices: &mut broadcast::Receiver<Notice>, deadline: Instant) {
+    let settled = async {
+        while let Ok(notice) = notices.recv().await {
+            if matches!(notice, Notice::Node(Event::VaultSettled) | Notice::Locked) {
+                break;
+            }
+        }
+    };
+    // Whoever asks again sees whether it was too late.
+    let _ = tokio::time::timeout_at(deadline, settled).await;
 }
 
 /// What a login needs of the agent.
