@@ -8,6 +8,7 @@
 
 mod account_life;
 mod administration;
+mod api;
 mod archive;
 mod away;
 mod backup;

@@ -20,7 +20,7 @@ const API: u64 = 1;
 /// Calls `method`.
 pub(super) async fn call(
     method: &str,
-    params: Value,
+    params: &str,
     handle: &Handle,
     peer: &Peer,
 ) -> Result<Value, Refused> {
@@ -36,12 +36,7 @@ pub(super) async fn call(
     }
 }
 
-async fn other(
-    method: &str,
-    params: Value,
-    handle: &Handle,
-    peer: &Peer,
-) -> Result<Value, Refused> {
+async fn other(method: &str, params: &str, handle: &Handle, peer: &Peer) -> Result<Value, Refused> {
     match method {
         "agent.hello" => Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -88,7 +83,7 @@ async fn other(
     }
 }
 
-async fn account(method: &str, params: Value, handle: &Handle) -> Result<Value, Refused> {
+async fn account(method: &str, params: &str, handle: &Handle) -> Result<Value, Refused> {
     match method {
         "account.register" => {
             let Register { user, server, password } = parse(params)?;
@@ -143,7 +138,7 @@ async fn account(method: &str, params: Value, handle: &Handle) -> Result<Value, 
     }
 }
 
-async fn message(method: &str, params: Value, handle: &Handle) -> Result<Value, Refused> {
+async fn message(method: &str, params: &str, handle: &Handle) -> Result<Value, Refused> {
     Ok(match method {
         "message.cancel" => messages::cancel(handle, parse(params)?).await?,
         "message.delete" => messages::delete(handle, parse(params)?).await?,
@@ -236,15 +231,15 @@ struct Verify {
 }
 
 /// An archive at a path that means the same to whoever asks and to the agent.
-fn archive(params: Value) -> Result<Archive, Refused> {
+fn archive(params: &str) -> Result<Archive, Refused> {
     let archive: Archive = parse(params)?;
     if archive.file.is_absolute() { Ok(archive) } else { Err(Refused::Params) }
 }
 
-fn named(params: Value) -> Result<String, Refused> {
+fn named(params: &str) -> Result<String, Refused> {
     Ok(parse::<Named>(params)?.name)
 }
 
-fn parse<T: DeserializeOwned>(params: Value) -> Result<T, Refused> {
-    serde_json::from_value(params).map_err(|_| Refused::Params)
+fn parse<T: DeserializeOwned>(params: &str) -> Result<T, Refused> {
+    serde_json::from_str(params).map_err(|_| Refused::Params)
 }

@@ -1,14 +1,15 @@
 //! The agent's socket: JSON-RPC 2.0, one object a line, for programs of the same user only.
 
 use std::{
+    borrow::Cow,
     ops::Range,
     os::unix::fs::PermissionsExt as _,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -267,18 +268,22 @@ fn joined(mut line: Zeroizing<Vec<u8>>, more: &[u8]) -> Zeroizing<Vec<u8>> {
     line
 }
 
+/// A request, read where it stands, so that a password in it is copied once, into what wipes it.
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(default)]
+    id: Value,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
 async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Answer> {
-    let Ok(request) = serde_json::from_slice::<Value>(line) else {
-        return Some(Answer::error(Value::Null, PARSE_ERROR, "not JSON"));
+    let Ok(Request { id, method, params }) = serde_json::from_slice(line) else {
+        return Some(no_request(line));
     };
-    let Value::Object(mut request) = request else {
-        return Some(Answer::error(Value::Null, INVALID_REQUEST, "not a request"));
-    };
-    let id = request.remove("id").unwrap_or_default();
-    let Some(Value::String(method)) = request.remove("method") else {
-        return Some(Answer::error(id, INVALID_REQUEST, "no method"));
-    };
-    let params = request.remove("params").unwrap_or_default();
+    let params = params.map_or("null", RawValue::get);
     let result = api::call(&method, params, handle, peer).await;
     // A request without an id wants no answer.
     if id.is_null() {
@@ -290,6 +295,18 @@ async fn answer(line: &[u8], handle: &Handle, peer: &Peer) -> Option<Answer> {
         Err(Refused::Params) => Answer::error(id, INVALID_PARAMS, "not what this method takes"),
         Err(Refused::Fault(fault)) => Answer::of(id, Outcome::Error(fault.to_rpc())),
     })
+}
+
+/// What is wrong with a line that is no request.
+fn no_request(line: &[u8]) -> Answer {
+    match serde_json::from_slice(line) {
+        Err(_) => Answer::error(Value::Null, PARSE_ERROR, "not JSON"),
+        Ok(Value::Object(mut request)) => {
+            let id = request.remove("id").unwrap_or_default();
+            Answer::error(id, INVALID_REQUEST, "no method")
+        }
+        Ok(_) => Answer::error(Value::Null, INVALID_REQUEST, "not a request"),
+    }
 }
 
 impl Answer {

@@ -40,6 +40,12 @@ impl Rpc {
         self.process.is_told(&request.to_string());
     }
 
+    /// Says a line, whatever it is.
+    #[track_caller]
+    pub fn says(&mut self, line: &str) {
+        self.process.is_told(line);
+    }
+
     /// The next event. Answers that come before it are passed over.
     #[track_caller]
     pub fn hears_event(&mut self) -> Value {
