@@ -31,12 +31,13 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = u128::from_be_bytes(self.0);
-        for at in (0..LETTERS).rev() {
-            let letter = CROCKFORD[(value >> (5 * at)) as usize & 31];
-            write!(f, "{}", char::from(letter))?;
+        let mut value = u128::from_be_bytes(self.0);
+        let mut letters = [0; LETTERS];
+        for letter in letters.iter_mut().rev() {
+            *letter = CROCKFORD[value as usize & 31];
+            value >>= 5;
         }
-        Ok(())
+        f.write_str(str::from_utf8(&letters).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
     agent::Handle,
-    devices, logins, messages,
+    devices, logins,
+    messages::{self, Fate},
     people::{self, Doing},
     reachability, recovery,
     rpc::{Peer, Refused},
@@ -17,13 +18,33 @@ use super::{
 /// The version of this API.
 const API: u64 = 1;
 
+/// What a method gives.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Done {
+    Message(Fate),
+    Value(Value),
+}
+
+impl From<Fate> for Done {
+    fn from(fate: Fate) -> Self {
+        Self::Message(fate)
+    }
+}
+
+impl From<Value> for Done {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// Calls `method`.
 pub(super) async fn call(
     method: &str,
     params: &str,
     handle: &Handle,
     peer: &Peer,
-) -> Result<Value, Refused> {
+) -> Result<Done, Refused> {
     // Printing what comes in is nothing that a person does.
     if method != "message.mark_read" {
         handle.touch();
@@ -31,8 +52,9 @@ pub(super) async fn call(
     match method {
         // Programs send by the thousand, and whatever runs takes as much room as the largest thing that it may
         // come to.
-        "message.send" => Ok(messages::send(handle, parse(params)?).await?),
-        _ => Box::pin(other(method, params, handle, peer)).await,
+        "message.send" => Ok(messages::send(handle, parse(params)?).await?.into()),
+        _ if method.starts_with("message.") => Box::pin(message(method, params, handle)).await,
+        _ => Ok(Box::pin(other(method, params, handle, peer)).await?.into()),
     }
 }
 
@@ -75,7 +97,6 @@ async fn other(method: &str, params: &str, handle: &Handle, peer: &Peer) -> Resu
         }
         "events.subscribe" => Ok(messages::subscribe(handle, peer, parse(params)?).await?),
         _ if method.starts_with("account.") => account(method, params, handle).await,
-        _ if method.starts_with("message.") => message(method, params, handle).await,
         _ => match Doing::parse(method) {
             Some(doing) => Ok(people::do_with(handle, named(params)?, doing).await?),
             None => Err(Refused::Method),
@@ -138,20 +159,20 @@ async fn account(method: &str, params: &str, handle: &Handle) -> Result<Value, R
     }
 }
 
-async fn message(method: &str, params: &str, handle: &Handle) -> Result<Value, Refused> {
+async fn message(method: &str, params: &str, handle: &Handle) -> Result<Done, Refused> {
     Ok(match method {
-        "message.cancel" => messages::cancel(handle, parse(params)?).await?,
-        "message.delete" => messages::delete(handle, parse(params)?).await?,
-        "message.edit" => messages::edit(handle, parse(params)?).await?,
-        "message.history" | "message.list" => messages::list(handle, parse(params)?).await?,
-        "message.mark_read" => messages::mark_read(handle, parse(params)?).await?,
-        "message.queue" => messages::queue(handle).await?,
-        "message.react" => messages::react(handle, parse(params)?).await?,
-        "message.read" => messages::read(handle, parse(params)?).await?,
-        "message.search" => messages::search(handle, parse(params)?).await?,
-        "message.timer" => messages::timer(handle, parse(params)?).await?,
-        "message.typing" => messages::typing(handle, parse(params)?).await?,
-        "message.unread" => messages::unread(handle, parse(params)?).await?,
+        "message.cancel" => messages::cancel(handle, parse(params)?).await?.into(),
+        "message.delete" => messages::delete(handle, parse(params)?).await?.into(),
+        "message.edit" => messages::edit(handle, parse(params)?).await?.into(),
+        "message.history" | "message.list" => messages::list(handle, parse(params)?).await?.into(),
+        "message.mark_read" => messages::mark_read(handle, parse(params)?).await?.into(),
+        "message.queue" => messages::queue(handle).await?.into(),
+        "message.react" => messages::react(handle, parse(params)?).await?.into(),
+        "message.read" => messages::read(handle, parse(params)?).await?.into(),
+        "message.search" => messages::search(handle, parse(params)?).await?.into(),
+        "message.timer" => messages::timer(handle, parse(params)?).await?.into(),
+        "message.typing" => messages::typing(handle, parse(params)?).await?.into(),
+        "message.unread" => messages::unread(handle, parse(params)?).await?.into(),
         _ => return Err(Refused::Method),
     })
 }

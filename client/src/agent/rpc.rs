@@ -21,7 +21,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{agent::Handle, api};
+use super::{
+    agent::Handle,
+    api::{self, Done},
+};
 use crate::{fault::Fault, paths::Profile};
 
 /// The longest line that is read. A text of 64 KiB fits, however its bytes are escaped.
@@ -153,7 +156,7 @@ struct Answer {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    Result(Value),
+    Result(Done),
     Error(Value),
 }
 

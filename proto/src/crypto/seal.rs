@@ -59,11 +59,17 @@ impl OneTimeKey {
 /// Seals what rests on a disk: nonce, then ciphertext and tag.
 pub fn seal_at_rest(rng: &mut Rng, key: &Secret<32>, ad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let nonce: [u8; XNONCE_BYTES] = rng.bytes();
-    let payload = Payload { msg: plaintext, aad: ad };
+    let mut sealed = Vec::with_capacity(XNONCE_BYTES + plaintext.len() + TAG_BYTES);
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(plaintext);
     let cipher = XChaCha20Poly1305::new(key.expose().into());
-    // Sealing fails only beyond 256 GiB.
-    let sealed = cipher.encrypt(&nonce.into(), payload).unwrap_or_default();
-    [&nonce[..], &sealed].concat()
+    let body = &mut sealed[XNONCE_BYTES..];
+    match cipher.encrypt_in_place_detached(&nonce.into(), ad, body) {
+        Ok(tag) => sealed.extend_from_slice(&tag),
+        // Beyond 256 GiB. Nothing opens that, and nothing is shown.
+        Err(_) => sealed.clear(),
+    }
+    sealed
 }
 
 /// Opens what [`seal_at_rest`] sealed.

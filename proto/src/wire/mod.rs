@@ -35,9 +35,13 @@ pub enum DecodeError {
     Trailing,
 }
 
+/// Bytes of room that an encoding begins with: a short message and what goes around it fit, and a buffer that grows
+/// is copied.
+const ROOM: usize = 512;
+
 /// The CBOR form of `value`.
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(ROOM);
     // Writing to a vector does not fail.
     let encoded = minicbor::encode(value, &mut bytes);
     debug_assert!(encoded.is_ok());

@@ -8,7 +8,7 @@ use hither_proto::{
     name::Name,
     node::{Event, Hold, Refused},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::from_store;
@@ -37,12 +37,59 @@ pub(super) struct Queued {
     pub(super) hold: Option<Hold>,
 }
 
+/// What became of a message, as the local API tells it: a type of its own, because many are told.
+#[derive(Serialize)]
+pub(in crate::agent) struct Fate {
+    pub(super) id: String,
+    /// Which message it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    state: &'static str,
+    /// Why it waits, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'static str>,
+    /// Where it went, if it went and that is still known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed_ms: Option<u64>,
+}
+
+impl Fate {
+    /// A message that is nobody's matter any more.
+    pub(super) fn over(id: MessageId, state: &'static str) -> Self {
+        let id = id.to_string();
+        let (of, to, reason, path) = (None, None, None, None);
+        Self { id, of, to, state, reason, path, remote: None, elapsed_ms: None }
+    }
+
+    /// A message that was said to somebody, of which nothing but its state is known any more.
+    fn known(to: &Name, id: MessageId, state: &'static str) -> Self {
+        let (to, path, remote) = (Some(to.to_string()), Some("direct"), Some(None));
+        Self { to, path, remote, elapsed_ms: Some(0), ..Self::over(id, state) }
+    }
+
+    fn queued(to: &Name, id: MessageId, reason: &'static str) -> Self {
+        let (to, reason) = (Some(to.to_string()), Some(reason));
+        Self { to, reason, ..Self::over(id, "queued") }
+    }
+
+    /// The same, of a message that is about another one.
+    pub(super) fn about(self, of: MessageId) -> Self {
+        Self { of: Some(of.to_string()), ..self }
+    }
+}
+
 /// Queues a message and waits, if there is something to wait for, until it is delivered.
 pub(super) async fn deliver(
     handle: &Handle,
     wait_ms: Option<u64>,
     queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
-) -> Result<Value, Fault> {
+) -> Result<Fate, Fault> {
     match wait_ms {
         Some(0) => queue_only(handle, queue).await,
         _ => Box::pin(see_delivered(handle, wait_ms, queue)).await,
@@ -53,16 +100,16 @@ async fn see_delivered(
     handle: &Handle,
     wait_ms: Option<u64>,
     queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
-) -> Result<Value, Fault> {
+) -> Result<Fate, Fault> {
     let started = Instant::now();
     let mut notices = handle.notices();
     let Queued { to, id, done, hold } = handle.call(queue).await?;
     if let Some(state) = done {
-        return Ok(known(&to, id, state));
+        return Ok(Fate::known(&to, id, state));
     }
     let patience = wait_ms.map(Duration::from_millis);
     if hold == Some(Hold::Offline) && patience.is_none() {
-        return Ok(queued(&to, id, "offline"));
+        return Ok(Fate::queued(&to, id, "offline"));
     }
     let mut deadline = Instant::now() + patience.unwrap_or(WAIT);
     let outcome = loop {
@@ -81,7 +128,7 @@ async fn see_delivered(
                 let stored = handle.call(move |agent| sent(agent, id)).await?;
                 match stored.map(|message| message.state) {
                     Some(State::Delivered | State::ReadByPeer) => {
-                        return Ok(known(&to, id, "delivered"));
+                        return Ok(Fate::known(&to, id, "delivered"));
                     }
                     // However much else there is to be heard, waiting has an end.
                     Some(State::Queued) if Instant::now() < deadline => {}
@@ -92,17 +139,14 @@ async fn see_delivered(
         }
     };
     match outcome {
-        Outcome::Delivered(remote) => Ok(json!({
-            "id": id.to_string(),
-            "to": to.as_str(),
-            "state": "delivered",
-            "path": "direct",
-            "remote": remote,
-            "elapsed_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })),
-        Outcome::Waiting(reason) => Ok(queued(&to, id, reason)),
+        Outcome::Delivered(remote) => Ok(Fate {
+            remote: Some(Some(remote)),
+            elapsed_ms: Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            ..Fate::known(&to, id, "delivered")
+        }),
+        Outcome::Waiting(reason) => Ok(Fate::queued(&to, id, reason)),
         // The loop has taken these.
-        Outcome::Changed | Outcome::Missed => Ok(queued(&to, id, "timeout")),
+        Outcome::Changed | Outcome::Missed => Ok(Fate::queued(&to, id, "timeout")),
         Outcome::NoPath(reason) => {
             let (name, id) = (to.to_string(), Some(id.to_string()));
             Err(Fault::PeerUnreachable { name, reason, id })
@@ -112,7 +156,7 @@ async fn see_delivered(
                 Err(Fault::Locked { account, id: Some(id.to_string()) })
             }
             // It is unlocked again already, and the message waits.
-            _ => Ok(queued(&to, id, "locked")),
+            _ => Ok(Fate::queued(&to, id, "locked")),
         },
     }
 }
@@ -122,7 +166,7 @@ async fn see_delivered(
 async fn queue_only(
     handle: &Handle,
     queue: impl FnOnce(&mut Agent) -> Result<Queued, Fault> + Send + 'static,
-) -> Result<Value, Fault> {
+) -> Result<Fate, Fault> {
     let queued_now = |agent: &mut Agent| {
         let message = queue(agent)?;
         let hold = agent.account()?.node.waiting_for(&message.to);
@@ -130,9 +174,9 @@ async fn queue_only(
     };
     let (Queued { to, id, done, .. }, hold) = handle.call(queued_now).await?;
     Ok(match (done, hold) {
-        (Some(state), _) => known(&to, id, state),
-        (None, Some(Hold::Offline)) => queued(&to, id, "offline"),
-        (None, _) => queued(&to, id, "timeout"),
+        (Some(state), _) => Fate::known(&to, id, state),
+        (None, Some(Hold::Offline)) => Fate::queued(&to, id, "offline"),
+        (None, _) => Fate::queued(&to, id, "timeout"),
     })
 }
 
@@ -160,18 +204,6 @@ pub(super) fn enqueue(
 pub(super) fn sent(agent: &mut Agent, id: MessageId) -> Result<Option<Message>, Fault> {
     let messages = from_store(agent, |account| account.store.message(id))?;
     Ok(messages.into_iter().find(|message| message.mine))
-}
-
-/// The state of a message of which nothing but that is known any more.
-fn known(to: &Name, id: MessageId, state: &str) -> Value {
-    let (id, to) = (id.to_string(), to.as_str());
-    let path = "direct";
-    json!({ "id": id, "to": to, "state": state, "path": path, "remote": null, "elapsed_ms": 0 })
-}
-
-fn queued(to: &Name, id: MessageId, reason: &str) -> Value {
-    let (id, to) = (id.to_string(), to.as_str());
-    json!({ "id": id, "to": to, "state": "queued", "reason": reason })
 }
 
 /// What becomes of a message, as far as it is worth waiting for.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::fault::Fault;
 pub(super) use archives::{export, import};
+pub(super) use delivery::Fate;
 pub(super) use events::subscribe;
 pub(super) use reading::{list, mark_read, queue, read, search, unread};
 pub(super) use sending::{cancel, delete, edit, react, send, timer, typing};

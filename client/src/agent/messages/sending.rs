@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     acquaintance, candidates, chosen,
-    delivery::{Queued, deliver, enqueue, sent},
+    delivery::{Fate, Queued, deliver, enqueue, sent},
     from_store, message_id, no_message,
 };
 use crate::{
@@ -86,7 +86,7 @@ pub(in crate::agent) struct Typing {
 }
 
 /// Sends a text.
-pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Value, Fault> {
+pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Fate, Fault> {
     let Send { to, text, id, reply_to, wait_ms } = what;
     fits(&text)?;
     let id = id.as_deref().map(message_id).transpose()?;
@@ -104,7 +104,7 @@ pub(in crate::agent) async fn send(handle: &Handle, what: Send) -> Result<Value,
 }
 
 /// Gives a text of mine another wording.
-pub(in crate::agent) async fn edit(handle: &Handle, what: Edit) -> Result<Value, Fault> {
+pub(in crate::agent) async fn edit(handle: &Handle, what: Edit) -> Result<Fate, Fault> {
     let Edit { id, text, with, wait_ms } = what;
     fits(&text)?;
     let of = message_id(&id)?;
@@ -115,16 +115,16 @@ pub(in crate::agent) async fn edit(handle: &Handle, what: Edit) -> Result<Value,
         }
         enqueue(agent, message.with, None, Body::Edit { of, text })
     });
-    Ok(about(of, edited.await?))
+    Ok(edited.await?.about(of))
 }
 
 /// Takes a text of mine back, or removes any message from this machine.
-pub(in crate::agent) async fn delete(handle: &Handle, what: Delete) -> Result<Value, Fault> {
+pub(in crate::agent) async fn delete(handle: &Handle, what: Delete) -> Result<Fate, Fault> {
     let Delete { id, with, here, wait_ms } = what;
     let of = message_id(&id)?;
     if here {
         handle.call(move |agent| erase_here(agent, of, with.as_deref())).await?;
-        return Ok(about(of, json!({ "id": of.to_string(), "state": "deleted" })));
+        return Ok(Fate::over(of, "deleted").about(of));
     }
     let name = with.clone();
     let unsent = handle.call(move |agent| {
@@ -134,17 +134,17 @@ pub(in crate::agent) async fn delete(handle: &Handle, what: Delete) -> Result<Va
     });
     if let Some(seq) = unsent.await? {
         handle.call(move |agent| erase(agent, seq)).await?;
-        return Ok(about(of, json!({ "id": of.to_string(), "state": "cancelled" })));
+        return Ok(Fate::over(of, "cancelled").about(of));
     }
     let deleted = deliver(handle, wait_ms, move |agent| {
         let message = my_text(agent, of, with.as_deref())?;
         enqueue(agent, message.with, None, Body::Delete { of })
     });
-    Ok(about(of, deleted.await?))
+    Ok(deleted.await?.about(of))
 }
 
 /// Reacts to a message, or takes my reaction back.
-pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Value, Fault> {
+pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Fate, Fault> {
     let React { id, emoji, with, wait_ms } = what;
     let of = message_id(&id)?;
     if emoji.as_ref().is_some_and(|emoji| !is_emoji(emoji)) {
@@ -161,7 +161,7 @@ pub(in crate::agent) async fn react(handle: &Handle, what: React) -> Result<Valu
         let (of, emoji) = (Ref { id: of, own: message.mine }, emoji.unwrap_or_default());
         enqueue(agent, message.with, None, Body::Reaction { of, emoji })
     });
-    Ok(about(of, signed.await?))
+    Ok(signed.await?.about(of))
 }
 
 /// Keeps a message that waits from ever being sent.
@@ -336,12 +336,6 @@ fn erase_here(agent: &mut Agent, id: MessageId, with: Option<&str>) -> Result<()
 
 fn erase(agent: &mut Agent, seq: u64) -> Result<(), Fault> {
     from_store(agent, |account| account.store.erase(&[seq])).map(|_| ())
-}
-
-/// An answer, and which message it is about.
-fn about(of: MessageId, mut answer: Value) -> Value {
-    answer["of"] = json!(of.to_string());
-    answer
 }
 
 /// Tells a member that is `null` from one that is not there.
