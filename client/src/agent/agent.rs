@@ -269,11 +269,14 @@ impl Agent {
     /// Gives somebody who has logged in their agent, and a connection that stands. Whoever was logged in
     /// before has been uninstalled, because a store is open once.
     pub(super) fn install(&mut self, mut account: Account, link: Link, key: SessionKey) {
-        account.server = Some(link.carry(key, &self.network, self.to.clone()));
+        let server = link.carry(key, &self.network, self.to.clone());
+        let observer = server.observer;
+        account.server = Some(server);
         self.epochs += 1;
         account.epoch = self.epochs;
         self.account = Some(account);
-        self.handle(Input::ServerUp);
+        self.tell_global();
+        self.handle(Input::ServerUp(observer));
     }
 
     /// Forgets whoever was logged in. Every key is wiped as it is dropped.
@@ -390,9 +393,12 @@ impl Agent {
         };
         match outcome {
             Resumption::Up(link, key) => {
-                account.server = Some(link.carry(key, &self.network, self.to.clone()));
+                let server = link.carry(key, &self.network, self.to.clone());
+                let observer = server.observer;
+                account.server = Some(server);
                 account.absence = None;
-                self.handle(Input::ServerUp);
+                self.tell_global();
+                self.handle(Input::ServerUp(observer));
                 self.map_port();
                 self.notify(Notice::Online);
             }

@@ -87,6 +87,7 @@ impl Agent {
         }
         self.map_port();
         self.lan.begin_anew();
+        self.tell_global();
         self.handle(Input::NetworkChanged);
     }
 
@@ -120,6 +121,15 @@ impl Agent {
         let nat = self.nat();
         if let Some(account) = &mut self.account {
             account.node.set_nat(nat);
+        }
+    }
+
+    /// Tells the node where the Internet sees this machine itself.
+    pub(super) fn tell_global(&mut self) {
+        let port = self.network.port();
+        let own = self.own_addresses().into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        if let Some(account) = &mut self.account {
+            account.node.set_global(own);
         }
     }
 

@@ -17,7 +17,9 @@ use crate::{
     note::NoteKind,
     ticket::AttemptId,
     time::Time,
-    wire::server::{Door, Farewell, PROOF_BYTES, Refusal, Reply, Request, SessionId, Withdrawal},
+    wire::server::{
+        Door, Farewell, Observer, PROOF_BYTES, Refusal, Reply, Request, SessionId, Withdrawal,
+    },
 };
 
 /// A logged-in session.
@@ -36,6 +38,8 @@ pub(super) struct Open {
     pub(super) introductions: Introductions,
     /// What the client lets others be told of where it is, once it has said.
     pub(super) reach: Option<Reach>,
+    /// Where the client may show itself a second time.
+    pub(super) observer: Option<Observer>,
     logout: Option<Secret<PROOF_BYTES>>,
     /// What the outcome of the task under way is for.
     doing: Option<Doing>,
@@ -77,8 +81,9 @@ impl Session {
                 let device = SignPublic(device);
                 (Doing::RevokeDevice { request }, Task::RevokeDevice { name, device })
             }
-            Request::Reach { hidden_from, nat } => {
-                return self.reach(hidden_from, nat.unwrap_or_default());
+            Request::Reach { hidden_from, nat, global } => {
+                let (nat, global) = (nat.unwrap_or_default(), global.unwrap_or_default());
+                return self.reach(Reach::new(hidden_from, nat, global));
             }
             Request::Outcome { attempt, connected } => return self.tried(attempt, connected),
             Request::Lookup { request, name } => (Doing::Lookup { request }, Task::Lookup { name }),
@@ -403,6 +408,7 @@ impl Open {
             notes_until: None,
             introductions: Introductions::default(),
             reach: None,
+            observer: None,
             logout: None,
             doing: None,
         }

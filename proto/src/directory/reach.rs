@@ -8,9 +8,9 @@ use super::{
     session::{Session, State},
 };
 use crate::{
-    limits::{CONTACTS_MAX, PREDICTED_MAX},
+    limits::{CONTACTS_MAX, OWN_CANDIDATES_MAX, PREDICTED_MAX},
     name::Name,
-    reach::Trail,
+    reach::{Scope, Trail},
     ticket::AttemptId,
     wire::server::{Candidate, Nat, Observer, Reply},
 };
@@ -19,29 +19,36 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Reach {
     hidden_from: BTreeSet<Name>,
-    observer: Option<Observer>,
-    pub(super) nat: Nat,
+    nat: Nat,
+    /// Where else it is, so that a caller need not wait for its answer to dial it there.
+    global: Vec<Candidate>,
+}
+
+impl Reach {
+    /// As the client has said it, if it is what an honest one says.
+    pub(super) fn new(hidden_from: Vec<Name>, nat: Nat, global: Vec<Candidate>) -> Option<Self> {
+        let fits = hidden_from.len() <= CONTACTS_MAX && global.len() <= OWN_CANDIDATES_MAX;
+        let sensible = global.iter().all(|at| Scope::of(at.0.ip()) == Scope::Global);
+        let hidden_from = hidden_from.into_iter().collect();
+        (fits && sensible).then_some(Self { hidden_from, nat, global })
+    }
 }
 
 impl Session {
+    /// Where somebody who has just logged in may show itself, and is known from now on.
+    pub(super) fn observer(&mut self) -> Option<Observer> {
+        let observer = Observer { port: self.settings.observer?, token: self.rng.bytes() };
+        self.observe(observer.token);
+        Some(observer)
+    }
+
     /// The client says who is not to be told where it is, and what stands in front of it.
-    pub(super) fn reach(&mut self, hidden_from: Vec<Name>, nat: Nat) {
-        if hidden_from.len() > CONTACTS_MAX {
+    pub(super) fn reach(&mut self, reach: Option<Reach>) {
+        let State::Open(open) = &mut self.state else { return };
+        if reach.is_none() {
             return self.misbehaved();
         }
-        let hidden_from = hidden_from.into_iter().collect();
-        let State::Open(open) = &mut self.state else { return };
-        match &mut open.reach {
-            Some(reach) => (reach.hidden_from, reach.nat) = (hidden_from, nat),
-            None => {
-                let port = self.settings.observer;
-                let observer = port.map(|port| Observer { port, token: self.rng.bytes() });
-                open.reach = Some(Reach { hidden_from, observer, nat });
-                if let Some(Observer { token, .. }) = observer {
-                    self.observe(token);
-                }
-            }
-        }
+        open.reach = reach;
         self.tell_observed();
     }
 
@@ -71,10 +78,12 @@ impl Session {
     fn tell_observed(&mut self) {
         let State::Open(open) = &self.state else { return };
         // Older clients do not know the word.
-        let Some(Reach { observer, .. }) = &open.reach else { return };
-        let Trail { at, again, step, .. } = self.trail;
+        if open.reach.is_none() {
+            return;
+        }
+        let (Trail { at, again, step, .. }, observer) = (self.trail, open.observer);
         let (at, again) = (Candidate(at), again.map(Candidate));
-        self.send(&Reply::Observed { at, again, step, observer: *observer });
+        self.send(&Reply::Observed { at, again, step, observer });
     }
 
     /// What somebody is told of where this client is, as far as the server sees it.
@@ -99,11 +108,11 @@ impl Session {
     pub(super) fn meet(&mut self, attempt: AttemptId, caller: Name) {
         let State::Open(open) = &self.state else { return };
         // A client that has not said anything yet may be about to hide.
-        if open.reach.is_none() {
-            return;
-        }
-        let (from, candidates) = (open.name.clone(), self.seen_by(&caller));
+        let Some(Reach { global, .. }) = &open.reach else { return };
+        let (from, mut candidates) = (open.name.clone(), self.seen_by(&caller));
         if !candidates.is_empty() {
+            // Whoever may know where the server sees it may know that, too.
+            candidates.extend(global);
             let dependent = self.trail.mapping().is_dependent();
             self.route(caller, Signal::Meet { attempt, from, candidates, dependent });
         }

@@ -387,7 +387,9 @@ impl Session {
         let notes = std::mem::take(&mut account.notes);
         let mut open = Open::new(name, session, key, account);
         let (entry, sunset) = (open.entry.clone(), self.settings.sunset);
-        self.send(&Reply::Welcome { session, entry, vault, envelope, sunset });
+        open.observer = self.observer();
+        let observer = open.observer;
+        self.send(&Reply::Welcome { session, entry, vault, envelope, sunset, observer });
         for StoredNote { number, from, kind, sealed } in notes {
             open.notes_until = Some(number);
             self.send(&Reply::Note { note: number, from, kind, sealed });

@@ -150,7 +150,7 @@ impl Arena {
             pending: VecDeque::new(),
             conns: 0,
         };
-        arena.feed(Input::ServerUp);
+        arena.feed(Input::ServerUp(None));
         arena.server_says(&Reply::Presence { name: name("bob"), online: true });
         arena
     }

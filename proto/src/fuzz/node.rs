@@ -184,7 +184,7 @@ fn network(arena: &mut Arena, step: u8, script: &mut Script<'_>) {
         }
         4 => arena.feed(Input::ServerDown),
         5 => {
-            arena.feed(Input::ServerUp);
+            arena.feed(Input::ServerUp(None));
             arena.server_says(&Reply::Presence { name: name("bob"), online: true });
         }
         6 => arena.introduces = step & 8 != 0,

@@ -40,7 +40,7 @@ use crate::{
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing, VaultKey},
-    wire::server::{Candidate, Nat},
+    wire::server::{Candidate, Nat, Observer},
 };
 use allowance::Allowances;
 use attempt::Attempt;
@@ -122,8 +122,8 @@ pub enum Input<'a> {
     ServerDown,
     /// The server has sent a frame's body.
     ServerFrame(&'a [u8]),
-    /// This client is logged in at the server.
-    ServerUp,
+    /// This client is logged in at the server, and may show itself there.
+    ServerUp(Option<Observer>),
     /// What [`Output::Wake`] has sent at the other end has come, or a copy of it.
     PeerWakes {
         /// On which connection.
@@ -365,6 +365,12 @@ pub struct Node {
     seen: Option<Seen>,
     /// What stands in front of this machine.
     nat: Nat,
+    /// Where the Internet sees this machine without a translator in between.
+    global: Vec<SocketAddr>,
+    /// Whether the server has been told.
+    global_told: bool,
+    /// Where it has shown itself on this connection, before the server has said where it sees it.
+    shown: Option<Observer>,
     /// How long a path that nobody uses is kept alive.
     rest_after: Duration,
     outputs: VecDeque<Output>,
@@ -431,6 +437,9 @@ impl Node {
             their_ends: BTreeMap::new(),
             seen: None,
             nat: Nat::default(),
+            global: Vec::new(),
+            global_told: false,
+            shown: None,
             rest_after: REST_AFTER,
             outputs: VecDeque::new(),
         }
@@ -455,7 +464,7 @@ impl Node {
             Input::PeerWakes { conn, frame } => self.peer_wakes(now, conn, frame),
             Input::ServerDown => self.server_down(now),
             Input::ServerFrame(body) => self.server_frame(now, body),
-            Input::ServerUp => self.server_up(now),
+            Input::ServerUp(observer) => self.server_up(now, observer),
             Input::Timeout => self.timeout(now),
         }
     }

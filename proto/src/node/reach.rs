@@ -4,13 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{Conn, Event, Node, Output, Refused, attempt::Attempt};
 use crate::{
-    limits::{RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
+    limits::{OWN_CANDIDATES_MAX, RESUMPTION_PAUSE_MAX, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN},
     name::Name,
     reach::{Mapping, Policy, Probe, Scope},
     ticket::AttemptId,
     time::Time,
     vault::{Contact, Standing},
-    wire::server::{Nat, Observer, Request},
+    wire::server::{Candidate, Nat, Observer, Request},
 };
 
 /// Why messages go on waiting.
@@ -78,12 +78,23 @@ impl Node {
 
     /// Where this client may ask the server how it is seen.
     pub fn observer(&self) -> Option<Observer> {
-        self.seen.as_ref()?.observer
+        self.seen.map_or(self.shown, |seen| seen.observer)
     }
 
     /// What stands in front of this machine, for the server's counts.
     pub fn set_nat(&mut self, nat: Nat) {
         if std::mem::replace(&mut self.nat, nat) != nat {
+            self.tell_reach();
+        }
+    }
+
+    /// Where the Internet sees this machine without a translator in between, beside where the server sees it. Callers who
+    /// may know it need not wait for this client's answer to dial it there.
+    pub fn set_global(&mut self, mut global: Vec<SocketAddr>) {
+        global.retain(|at| Scope::of(at.ip()) == Scope::Global);
+        global.truncate(OWN_CANDIDATES_MAX);
+        if self.global != global {
+            self.global = global;
             self.tell_reach();
         }
     }
@@ -180,9 +191,11 @@ impl Node {
         }
         let known = before.filter(|before| before.at == at).and_then(|before| before.again);
         match again {
+            // What was shown when this client logged in is still under way.
+            None if before.is_none() && observer == self.shown => {}
             None => {
-                self.probe(false);
-                self.probe(true);
+                self.shown = observer;
+                self.show();
             }
             Some(again) if again != at && known != Some(again) && step.is_none() => {
                 self.probe(true);
@@ -221,8 +234,14 @@ impl Node {
         }
     }
 
+    /// Shows the server this client's one socket, and another.
+    pub(super) fn show(&mut self) {
+        self.probe(false);
+        self.probe(true);
+    }
+
     fn probe(&mut self, fresh: bool) {
-        if let Some(Observer { port, token }) = self.seen.and_then(|seen| seen.observer) {
+        if let Some(Observer { port, token }) = self.observer() {
             let probe = Probe { fresh, token };
             self.outputs.push_back(Output::Probe { port, probe });
         }
@@ -278,7 +297,22 @@ impl Node {
         let hidden_from = hidden.map(|contact| contact.name.clone()).collect();
         if self.server_up {
             let nat = Some(self.nat);
-            self.tell_server(&Request::Reach { hidden_from, nat });
+            // What nobody may know is not the server's, either.
+            self.global_told = self
+                .contacts
+                .iter()
+                .any(|(name, contact)| self.is_friend(name) && !contact.policy.hides_observed());
+            let global = self.global.iter().filter(|_| self.global_told);
+            let global = Some(global.copied().map(Candidate).collect());
+            self.tell_server(&Request::Reach { hidden_from, nat, global });
+        }
+    }
+
+    /// Somebody is there, who may be the first that may know where this machine is.
+    pub(super) fn tell_global(&mut self, name: &Name) {
+        let hidden = self.policy(name).hides_observed();
+        if !self.global_told && !self.global.is_empty() && !hidden {
+            self.tell_reach();
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     time::Time,
     wire::{
         self,
-        server::{Door, Farewell, Refusal, Reply, Request},
+        server::{Door, Farewell, Observer, Refusal, Reply, Request},
     },
 };
 
@@ -27,9 +27,12 @@ pub(super) struct Call {
 }
 
 impl Node {
-    pub(super) fn server_up(&mut self, now: Time) {
+    pub(super) fn server_up(&mut self, now: Time, observer: Option<Observer>) {
         self.server_up = true;
         self.seen = None;
+        // Before anything else is said: an introduction that is asked for now has to know of it.
+        self.shown = observer;
+        self.show();
         self.grace = Some(now + PRESENCE_GRACE);
         self.retries.clear();
         for name in self.abort_attempts(Attempt::is_resuming) {
@@ -45,7 +48,7 @@ impl Node {
     pub(super) fn server_down(&mut self, now: Time) {
         self.server_up = false;
         self.grace = None;
-        self.seen = None;
+        (self.seen, self.shown) = (None, None);
         self.fail_requests();
         for name in std::mem::take(&mut self.present).into_keys() {
             if !self.paths.contains_key(&name) {
@@ -125,6 +128,7 @@ impl Node {
         }
         let reachable = self.paths.contains_key(&name);
         if online {
+            self.tell_global(&name);
             let known = self.present.insert(name.clone(), ()).is_some();
             self.retries.remove(&name);
             // Whoever was asked some time ago and has not answered may have been a process that is no more, and

@@ -65,7 +65,11 @@ fn requests() -> Vec<Request> {
         Request::RevokeDevice { request: 18, device },
         Request::Return { session, signature: [19; 64] },
         Request::DeleteAccount { request: 20 },
-        Request::Reach { hidden_from: vec![name("bob")], nat: Some(Nat::Cone) },
+        Request::Reach {
+            hidden_from: vec![name("bob")],
+            nat: Some(Nat::Cone),
+            global: Some(candidates().into()),
+        },
         Request::Outcome { attempt: ATTEMPT, connected: true },
         Request::Recover { name: name("alice"), ke1: [3; 96] },
         Request::SetRecovery { request: 24, record: [2; 192], envelope: [16; 105] },
@@ -89,6 +93,7 @@ fn replies() -> Vec<Reply> {
             vault: vec![3; 9],
             envelope: Some([4; 105]),
             sunset: Some(sunset),
+            observer: Some(Observer { port: 4_434, token: [18; 16] }),
         },
         Reply::Refused { request: None, why, retry_after_ms: Some(7_000) },
         Reply::LogoutChallenge { challenge: [5; 32], proof: [6; 32] },
@@ -137,7 +142,7 @@ fn shortest() -> Vec<Reply> {
     let (alice, identity) = alice();
     let (session, entry, vault) = ([0x1d; 16], identity.entry(&alice), Vec::new());
     vec![
-        Reply::Welcome { session, entry, vault, envelope: None, sunset: None },
+        Reply::Welcome { session, entry, vault, envelope: None, sunset: None, observer: None },
         Reply::Refused { request: Some(1), why: Refusal::Full, retry_after_ms: None },
         Reply::Proven { response: [15; 64], envelope: None },
         Reply::Refused { request: None, why: Refusal::Disabled, retry_after_ms: None },
@@ -227,8 +232,8 @@ fn fields_that_came_later_may_be_missing() {
     let (number, (session, entry, vault)) = &old;
     encoder.array(2).unwrap().u32(*number).unwrap().array(3).unwrap();
     encoder.bytes(session).unwrap().encode(entry).unwrap().bytes(vault).unwrap();
-    let Reply::Welcome { envelope, sunset, .. } = wire::decode(&bytes).unwrap() else {
+    let Reply::Welcome { envelope, sunset, observer, .. } = wire::decode(&bytes).unwrap() else {
         panic!("a welcome");
     };
-    assert_eq!((envelope, sunset), (None, None));
+    assert_eq!((envelope, sunset, observer), (None, None, None));
 }

@@ -53,6 +53,9 @@ pub enum Reply {
         /// When this version will be too old, if that is known.
         #[n(4)]
         sunset: Option<Sunset>,
+        /// The second port, on which the client may show itself at once.
+        #[n(5)]
+        observer: Option<Observer>,
     },
     /// Something was refused.
     #[n(3)]

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::server::{Door, ENVELOPE_BYTES, Nat, PROOF_BYTES, SessionId, Withdrawal};
+use super::server::{Candidate, Door, ENVELOPE_BYTES, Nat, PROOF_BYTES, SessionId, Withdrawal};
 use crate::{
     crypto::{
         opaque::{KE1_BYTES, KE3_BYTES, RECORD_BYTES, REGISTRATION_REQUEST_BYTES},
@@ -250,6 +250,9 @@ pub enum Request {
         /// What stands in front of the client.
         #[n(1)]
         nat: Option<Nat>,
+        /// Addresses of the client's own that the Internet sees, beside the one that the server does.
+        #[n(2)]
+        global: Option<Vec<Candidate>>,
     },
     /// What has become of an introduction that was granted, for the server's counts. Not answered.
     #[n(22)]

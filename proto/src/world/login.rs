@@ -438,7 +438,7 @@ impl World {
         machine.session_key = Some(session_key);
         machine.heard.clear();
         machine.said.clear();
-        self.feed(who, Input::ServerUp);
+        self.feed(who, Input::ServerUp(None));
     }
 
     /// The agent of `who` dials the server to continue its session.

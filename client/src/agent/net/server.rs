@@ -17,7 +17,7 @@ use hither_proto::{
     vault::{Vault, VaultKey},
     wire::{
         self,
-        server::{ENVELOPE_BYTES, Refusal, Reply, Request, SessionId, Sunset},
+        server::{ENVELOPE_BYTES, Observer, Refusal, Reply, Request, SessionId, Sunset},
         version::VERSION,
     },
 };
@@ -56,6 +56,7 @@ pub(in crate::agent) struct Link {
     pub(super) channel: Channel,
     opened: Opened,
     sunset: Option<Sunset>,
+    observer: Option<Observer>,
 }
 
 /// What the server gives whoever is logged in.
@@ -80,6 +81,8 @@ pub(in crate::agent) struct Carried {
     pub(in crate::agent) remote: SocketAddr,
     /// When this version will be too old for the server, if it has said so.
     pub(in crate::agent) sunset: Option<Sunset>,
+    /// Where this machine may show itself, if the server has said so with its welcome.
+    pub(in crate::agent) observer: Option<Observer>,
     connection: Connection,
     frames: mpsc::Sender<Vec<u8>>,
 }
@@ -135,7 +138,8 @@ impl Link {
         let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
         let pin = chain.and_then(|chain| tls::pin(&chain)).ok_or_else(unreachable)?;
         let channel = Channel { exporter, pin };
-        Ok(Self { host: host.clone(), connection, send, receive, channel, opened, sunset: None })
+        let (host, sunset, observer) = (host.clone(), None, None);
+        Ok(Self { host, connection, send, receive, channel, opened, sunset, observer })
     }
 
     /// The server's pin, as the connection proved it.
@@ -292,7 +296,7 @@ impl Link {
         network: &Network,
         to: mpsc::Sender<ToAgent>,
     ) -> Carried {
-        let Self { connection, mut send, mut receive, opened, sunset, .. } = self;
+        let Self { connection, mut send, mut receive, opened, sunset, observer, .. } = self;
         let (frames, mut outbox) = mpsc::channel::<Vec<u8>>(OUTBOX_FRAMES);
         let remote = connection.remote_address();
         tokio::spawn(async move {
@@ -327,7 +331,7 @@ impl Link {
             // The agent has gone if it does not listen.
             let _ = to.send(ToAgent::Server { link, what: FromServer::Gone }).await;
         });
-        Carried { session_key, remote, sunset, connection, frames }
+        Carried { session_key, remote, sunset, observer, connection, frames }
     }
 
     /// What this machine keeps of a login, so that it can go on without a password.
@@ -366,7 +370,8 @@ impl Link {
         name: &Name,
     ) -> Result<Welcome, Fault> {
         match self.ask(request, name).await? {
-            Reply::Welcome { session, entry, vault, envelope, sunset } => {
+            Reply::Welcome { session, entry, vault, envelope, sunset, observer } => {
+                self.observer = observer;
                 self.sunset = sunset.filter(|sunset| sunset.min_version > VERSION);
                 Ok(Welcome { session, entry, vault, envelope })
             }

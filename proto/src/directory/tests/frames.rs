@@ -66,7 +66,7 @@ fn every_request() -> Vec<Request> {
         Request::RevokeDevice { request: 1, device: [0; 32] },
         Request::Return { session: [0; 16], signature: [0; 64] },
         Request::DeleteAccount { request: 1 },
-        Request::Reach { hidden_from: vec![bob()], nat: Some(Nat::Cone) },
+        Request::Reach { hidden_from: vec![bob()], nat: Some(Nat::Cone), global: None },
         Request::Outcome { attempt: ATTEMPT, connected: true },
         Request::Recover { name: bob(), ke1 },
         Request::SetRecovery { request: 1, record: record(&mut rng), envelope: [0; 105] },

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::{
     directory::{Input, Signal},
     limits::{ATTEMPT_TIMEOUT, PREDICTED_MAX},
+    reach::Policy,
     ticket::AttemptId,
     wire::server::{Candidate, Nat, Reply, Request},
     world::World,
@@ -74,7 +75,7 @@ fn whoever_has_said_nothing_is_told_nothing_and_not_met() {
     let link = world.machine("bob").link.unwrap();
     world.client_says(
         "bob",
-        &Request::Reach { hidden_from: vec!["alice".parse().unwrap()], nat: None },
+        &Request::Reach { hidden_from: vec!["alice".parse().unwrap()], nat: None, global: None },
     );
     assert!(!world.is_closed(link));
     world.direct = false;
@@ -101,4 +102,38 @@ fn what_becomes_of_an_introduction_is_counted_once_by_what_stands_in_between() {
     world.send("alice", "bob", "hello");
     world.wait(ATTEMPT_TIMEOUT);
     assert_eq!(world.tried, [(Nat::Unknown, Nat::Unknown, false)]);
+}
+
+#[test]
+fn a_caller_is_told_at_once_where_else_the_internet_sees_the_callee() {
+    let elsewhere: SocketAddr = "[2001:db8::7]:9".parse().unwrap();
+    for (seed, hidden) in [(6, false), (7, true)] {
+        let mut world = World::of_friends(seed, &["alice", "bob"]);
+        world.node("bob").set_global(vec![elsewhere, "192.168.1.2:9".parse().unwrap()]);
+        let (now, policy) = (world.now, if hidden { Policy::Lan } else { Policy::Public });
+        world.node("bob").set_policy(now, &"alice".parse().unwrap(), policy).unwrap();
+        world.settle("bob");
+        world.run();
+        let bob = world.machine("bob").address;
+        world.direct = false;
+        world.send("alice", "bob", "hello");
+        let met = |reply: &Reply| match reply {
+            Reply::Meet { candidates, .. } => Some(candidates.clone()),
+            _ => None,
+        };
+        let met = world.heard("alice").iter().find_map(met);
+        let told = vec![Candidate(bob), Candidate(elsewhere)];
+        assert_eq!(met, (!hidden).then_some(told), "{hidden}");
+    }
+}
+
+#[test]
+fn nobody_has_others_dial_what_the_internet_does_not_see() {
+    for global in [vec![Candidate("10.0.0.1:9".parse().unwrap())], vec![Candidate(from(9)); 8]] {
+        let mut world = World::of_friends(8, &["alice", "bob"]);
+        let link = world.machine("bob").link.unwrap();
+        let hidden_from = Vec::new();
+        world.client_says("bob", &Request::Reach { hidden_from, nat: None, global: Some(global) });
+        assert!(world.is_closed(link));
+    }
 }

@@ -299,3 +299,48 @@ fn a_translator_that_seems_regular_no_more_is_shown_two_more_ports() {
         assert_eq!(world.machine("bob").probes.len(), before + probes, "{step:?}");
     }
 }
+
+#[test]
+fn whoever_logs_in_is_shown_before_anything_is_asked_and_once() {
+    let mut world = World::of_friends(18, &["alice", "bob"]);
+    let observer = Some(Observer { port: 4_434, token: [7; 16] });
+    world.feed("bob", Input::ServerUp(observer));
+    let shown = |world: &mut World| {
+        let probes = world.machine("bob").probes.iter();
+        probes.map(|probe| probe.fresh).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&mut world), [false, true]);
+    let at = Candidate(world.machine("bob").address);
+    let observed = Reply::Observed { at, again: None, step: None, observer };
+    world.server_says("bob", &observed);
+    assert_eq!(shown(&mut world).len(), 2, "that is under way");
+    world.server_says("bob", &observed);
+    assert_eq!(shown(&mut world).len(), 4, "the server has forgotten it");
+}
+
+#[test]
+fn no_address_of_this_machine_leaves_it_before_somebody_may_know_it() {
+    let mut world = World::new(20);
+    for who in ["alice", "bob"] {
+        world.register(who);
+    }
+    let own: SocketAddr = "[2001:db8::7]:9".parse().unwrap();
+    world.node("bob").set_global(vec![own, "192.168.1.2:9".parse().unwrap()]);
+    world.settle("bob");
+    world.run();
+    let told = |world: &mut World| {
+        let said = world.machine("bob").said.iter().rev();
+        said.map(|body| wire::decode(body).unwrap()).find_map(|request| match request {
+            Request::Reach { global, .. } => global,
+            _ => None,
+        })
+    };
+    assert_eq!(told(&mut world), Some(Vec::new()), "to nobody");
+    world.befriend("alice", "bob");
+    assert_eq!(told(&mut world), Some(vec![Candidate(own)]));
+    let now = world.now;
+    world.node("bob").set_policy(now, &name("alice"), Policy::Lan).unwrap();
+    world.settle("bob");
+    world.run();
+    assert_eq!(told(&mut world), Some(Vec::new()), "nor to anybody else than whoever may");
+}

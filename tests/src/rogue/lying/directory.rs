@@ -232,7 +232,8 @@ impl Directory {
         let account = self.accounts.get(&name)?;
         let (entry, waiting) = (account.entry.clone(), account.waiting.clone());
         let vault = if vault { account.vault.clone() } else { Vec::new() };
-        let welcome = Reply::Welcome { session, entry, vault, envelope: None, sunset: None };
+        let welcome =
+            Reply::Welcome { session, entry, vault, envelope: None, sunset: None, observer: None };
         self.tells(number, &name, &welcome);
         for note in waiting.into_values() {
             self.tells_bytes(number, &name, note);
