@@ -34,6 +34,11 @@ fn door(world: &mut World, who: &str) -> Option<Door> {
 #[test]
 fn the_caller_dials_before_it_has_an_answer() {
     let mut world = World::of_friends(1, &["alice", "bob"]);
+    // The Internet sees bob at an address of his own, too, and the server does not.
+    let own: SocketAddr = "[2001:db8::7]:9".parse().unwrap();
+    world.node("bob").set_global(vec![own]);
+    world.settle("bob");
+    world.run();
     world.lie = Some(Box::new(|_, reply| match reply {
         Reply::Introduced { .. } => Vec::new(),
         other => vec![other],
@@ -42,7 +47,7 @@ fn the_caller_dials_before_it_has_an_answer() {
     let bob = world.machine("bob").address;
     let alice = world.machine("alice");
     let dials: Vec<_> = alice.dials.values().flatten().collect();
-    assert_eq!(dials.iter().map(|dial| &dial.addresses[..]).collect::<Vec<_>>(), [&[bob][..]]);
+    assert_eq!(dials.iter().map(|dial| &dial.addresses[..]).collect::<Vec<_>>(), [&[bob, own][..]]);
     assert_eq!(dials[0].certificate, None);
     assert!(world.connections("alice") > 0, "the callee's door lets it in");
     assert_eq!(world.texts("bob"), Vec::<String>::new(), "nothing is said to who is not proven");
