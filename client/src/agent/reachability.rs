@@ -9,7 +9,6 @@ use hither_proto::{
     name::Name,
     node::{Hold, Input, NoPath},
     reach::{Mapping, Scope},
-    time::UnixTime,
     wire::server::Nat,
 };
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     account::Account,
-    agent::{Agent, Handle, unix_now},
+    agent::{Agent, Handle},
     json,
     net::{Filtering, Lifetime, Mapped, Measured, PortMapping, Protocol, Survey, own_addresses},
     people::resolve,
@@ -315,19 +314,12 @@ fn checked(agent: &mut Agent) -> Result<(Duration, Value), Fault> {
 }
 
 fn found(agent: &mut Agent, name: &Name) -> Result<(bool, Value), Fault> {
-    let now = agent.now();
     let account = agent.account.as_ref().ok_or(Fault::AuthRequired)?;
     let view = account.node.contact(name);
     let view = view.ok_or_else(|| Fault::NoContact { name: name.to_string() })?;
-    let since = view.since.map(|since| {
-        let ago = u64::try_from(since.until(now).as_millis()).unwrap_or(u64::MAX);
-        let began = unix_now().as_millis().saturating_sub(ago);
-        // Two clocks are read, one after the other, and whoever asks again is to hear the same.
-        json::time(UnixTime::from_millis(began.saturating_add(500) / 1_000 * 1_000))
-    });
     let mut path = json::path(agent, &view);
-    if let Some(path) = &mut path {
-        path["since"] = json!(since);
+    if let (Some(path), Some((conn, _))) = (&mut path, view.path) {
+        path["since"] = json!(agent.peers.since(conn).map(json::time));
     }
     let (mut why, mut reason) = (None, None);
     match (account.node.no_path(name), account.node.waiting_for(name)) {

@@ -114,8 +114,13 @@ impl Agent {
                 self.peers.dial(attempt, dial, rng);
             }
             Output::Event(event) => {
-                if event == Event::TakenOver {
-                    account.end(now, Ended::TakenOver);
+                match &event {
+                    Event::TakenOver => account.end(now, Ended::TakenOver),
+                    Event::PathUp(name, _) => {
+                        let path = account.node.contact(name).and_then(|contact| contact.path);
+                        path.inspect(|(conn, _)| self.peers.stands(*conn, unix_now()));
+                    }
+                    _ => {}
                 }
                 self.notify(Notice::Node(event));
             }

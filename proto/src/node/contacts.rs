@@ -25,8 +25,6 @@ pub struct ContactView<'a> {
     pub changed: bool,
     /// Where they are, if there is a path.
     pub path: Option<(Conn, SocketAddr)>,
-    /// Since when there is.
-    pub since: Option<Time>,
 }
 
 /// What a request to the server is for.
@@ -70,13 +68,12 @@ impl Node {
     pub(super) fn view<'a>(&'a self, contact: &'a Contact) -> ContactView<'a> {
         let conn = self.paths.get(&contact.name).copied();
         let peer = conn.and_then(|conn| self.peers.get(&conn));
-        let (remote, since) = (peer.map(|peer| peer.remote), peer.map(|peer| peer.since));
+        let remote = peer.map(|peer| peer.remote);
         ContactView {
             contact,
             online: conn.is_some() || self.present.contains_key(&contact.name),
             changed: self.changed.contains_key(&contact.name),
             path: conn.zip(remote),
-            since,
         }
     }
 

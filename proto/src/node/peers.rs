@@ -26,8 +26,6 @@ pub(super) struct Peer {
     pub(super) attempt: AttemptId,
     pub(super) remote: SocketAddr,
     pub(super) session: Session,
-    /// When it began.
-    pub(super) since: Time,
     /// When the session ends, however well it goes.
     pub(super) expires: Time,
     /// Whether a frame of theirs has opened, which proves that they are on the other end of this very
@@ -57,13 +55,12 @@ impl Peer {
     ) -> Self {
         let expires = now + SESSION_LIFETIME;
         let (proven, doubted, owed, alertness) = (false, false, Vec::new(), Alertness::Awake);
-        let (since, busy, rest) = (now, now, now);
+        let (busy, rest) = (now, now);
         Self {
             name,
             attempt,
             remote,
             session,
-            since,
             expires,
             proven,
             doubted,

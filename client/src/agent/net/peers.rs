@@ -13,6 +13,7 @@ use hither_proto::{
     limits::{ATTEMPT_TIMEOUT, IN_FLIGHT_MAX, REDIALS},
     node::{self, Conn},
     ticket::AttemptId,
+    time::UnixTime,
     wire::server::Candidate,
 };
 use quinn::{ClientConfig, Connection, ConnectionId, Endpoint, ServerConfig, TransportConfig};
@@ -90,6 +91,8 @@ struct Carried {
     frames: mpsc::Sender<Vec<u8>>,
     /// Whether its path is awake.
     awake: watch::Sender<bool>,
+    /// Since when it is a path.
+    since: Option<UnixTime>,
 }
 
 /// How each armed door answers; shared with the task that accepts.
@@ -250,7 +253,8 @@ impl Peers {
         tokio::spawn(from.clone().attend(self.network.clone(), is_awake));
         tokio::spawn(from.clone().read_datagrams());
         tokio::spawn(from.read(opened));
-        let carried = Carried { attempt: connected.attempt, connection, frames, awake };
+        let carried =
+            Carried { attempt: connected.attempt, connection, frames, awake, since: None };
         self.connections.insert(conn, carried);
         conn
     }
@@ -304,6 +308,18 @@ impl Peers {
     /// The connection is gone.
     pub(in crate::agent) fn gone(&mut self, conn: Conn) {
         self.connections.remove(&conn);
+    }
+
+    /// A connection is a path. One that has slept is the path that it was.
+    pub(in crate::agent) fn stands(&mut self, conn: Conn, now: UnixTime) {
+        if let Some(carried) = self.connections.get_mut(&conn) {
+            carried.since.get_or_insert(now);
+        }
+    }
+
+    /// Since when a connection is a path.
+    pub(in crate::agent) fn since(&self, conn: Conn) -> Option<UnixTime> {
+        self.connections.get(&conn)?.since
     }
 
     /// The round trip on a connection.
