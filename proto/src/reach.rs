@@ -193,7 +193,7 @@ impl Trail {
             }
         } else if let Some([second, first]) = self.newest.filter(|_| self.is_new(from)) {
             // The last three say it, so that ports by lot which have looked regular once do so no longer than that.
-            self.step = step([second, first, from]);
+            self.step = step([second, first, from], self.step);
             self.newest = Some([first, from]);
         }
         before != (self.again, self.step)
@@ -219,19 +219,32 @@ impl Trail {
     }
 }
 
-/// What the three ports have in common, which came one after the other, with others' perhaps in between.
-fn step(seen: [SocketAddr; 3]) -> Option<i32> {
+/// What the three ports have in common, which came one after the other, with others' perhaps in between; and with those
+/// `before` them, where they fit: two gaps that happen to be two steps each look like one of twice the size.
+fn step(seen: [SocketAddr; 3], before: Option<i32>) -> Option<i32> {
     let [a, b, c] = seen.map(|address| i32::from(address.port()));
     let (first, second) = (b - a, c - b);
     if first == 0 || second == 0 || first.signum() != second.signum() {
         return None;
     }
-    let (mut large, mut small) = (first.abs(), second.abs());
+    let is_step = |step: &i32| {
+        let near = |gap: i32| gap.abs() <= step * BETWEEN_MAX;
+        *step <= STEP_MAX && near(first) && near(second)
+    };
+    let common = common_divisor(first, second);
+    let finer = before.filter(|before| before.signum() == first.signum());
+    let finer = finer.map(|before| common_divisor(before, common)).filter(is_step);
+    let step = finer.or_else(|| Some(common).filter(is_step))?;
+    Some(step * first.signum())
+}
+
+/// The greatest, which is positive.
+fn common_divisor(one: i32, other: i32) -> i32 {
+    let (mut large, mut small) = (one.abs(), other.abs());
     while small != 0 {
         (large, small) = (small, large % small);
     }
-    let near = |gap: i32| gap.abs() <= large * BETWEEN_MAX;
-    (large <= STEP_MAX && near(first) && near(second)).then_some(large * first.signum())
+    large
 }
 
 /// A datagram by which a client shows on a second port where it comes from.
@@ -362,6 +375,22 @@ mod tests {
         assert!(!trail.probed(from(9_003), true));
         assert!(!trail.probed(from(9_002), true));
         assert_eq!(trail.predicted(1), [from(9_006)]);
+    }
+
+    #[test]
+    fn gaps_of_two_steps_each_do_not_make_the_step_longer() {
+        let mut trail = trail(9_000, 9_001, &[9_002]);
+        let from = |port| SocketAddr::from(([203, 0, 113, 7], port));
+        for port in [9_004, 9_006, 9_008, 9_011] {
+            assert!(!trail.probed(from(port), true), "{port}");
+        }
+        // Once they are so far apart that nobody can foresee them with the step of before, the last three say it alone.
+        trail.probed(from(9_311), true);
+        assert_eq!(trail.step, None);
+        trail.probed(from(9_611), true);
+        assert_eq!(trail.step, Some(300));
+        trail.probed(from(9_761), true);
+        assert_eq!(trail.step, Some(150));
     }
 
     #[test]

@@ -207,8 +207,7 @@ impl Node {
             }
             Some(_) => {}
         }
-        let mapping = seen.mapping();
-        if mapping.is_dependent() && before.is_none_or(|before| before.mapping() != mapping) {
+        if begins_anew(before.map(|before| before.mapping()), seen.mapping()) {
             for attempt in self.attempts.values_mut() {
                 attempt.outdated = attempt.is_unanswered();
             }
@@ -314,5 +313,15 @@ impl Node {
         if !self.global_told && !self.global.is_empty() && !hidden {
             self.tell_reach();
         }
+    }
+}
+
+/// Whether what is now known of this client's translator is worth giving up attempts that were begun without it. That its
+/// ports are regular is; by how much they differ, or that they are no more, is not.
+fn begins_anew(before: Option<Mapping>, now: Mapping) -> bool {
+    match (before, now) {
+        (Some(Mapping::Dependent { step: None }), Mapping::Dependent { step }) => step.is_some(),
+        (Some(Mapping::Dependent { .. }), _) => false,
+        _ => now.is_dependent(),
     }
 }

@@ -285,10 +285,10 @@ fn what_began_before_a_mapping_was_known_begins_anew_and_once() {
     assert_eq!(asked(&mut world), 0);
     let at = Candidate(world.machine("bob").address);
     let again = Some(Candidate(SocketAddr::new(at.0.ip(), at.0.port() ^ 1)));
-    for _ in 0..2 {
-        world.server_says("bob", &Reply::Observed { at, again, step: None, observer: None });
+    for (step, begun) in [(None, 1), (None, 1), (Some(2), 2), (Some(1), 2), (None, 2)] {
+        world.server_says("bob", &Reply::Observed { at, again, step, observer: None });
         world.run();
-        assert_eq!(asked(&mut world), 1);
+        assert_eq!(asked(&mut world), begun, "{step:?}");
     }
 }
 
