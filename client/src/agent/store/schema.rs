@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    thread,
 };
 
 use rusqlite::{Connection, OpenFlags};
@@ -136,6 +137,8 @@ fn reserve_log(path: &Path) {
         // The disk is nearly full, and what is left of it is for messages.
         let _ = log.set_len(length);
     }
+    // Or the first message would wait until all of it is on the disk. If this fails, it does.
+    let _ = thread::Builder::new().spawn(move || log.sync_data());
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
