@@ -52,7 +52,11 @@ const QUIC_FILES: &[&str] = &[
     "client/src/agent/net/silence.rs",
     "client/src/agent/net/tls.rs",
     "server/src/health.rs",
-    "server/src/quic.rs",
+    "server/src/quic/client.rs",
+    "server/src/quic/connection.rs",
+    "server/src/quic/endpoint.rs",
+    "server/src/quic/frames.rs",
+    "server/src/quic/mod.rs",
 ];
 
 const QUIC: &[&str] = &["quinn", "quinn_proto", "quinn_udp"];
