@@ -28,7 +28,7 @@ use quinn::{
 use quinn_proto::{
     ConnectionEvent, ConnectionHandle, DatagramEvent, EndpointEvent, Incoming, Transmit,
 };
-use tokio::{sync::Notify, time::sleep_until};
+use tokio::{sync::Notify, task::yield_now, time::sleep_until};
 use tracing::error;
 
 use super::{
@@ -277,9 +277,13 @@ impl Endpoint {
             };
             self.alarms().asleep = None;
             match arrived {
-                Ok(arrived) => arrivals.take(arrived, |meta, bytes| {
-                    self.arrived(meta, bytes, &mut buffer);
-                }),
+                Ok(arrived) => {
+                    arrivals.take(arrived, |meta, bytes| self.arrived(meta, bytes, &mut buffer));
+                    if arrived == BATCH {
+                        // There is more, and a flood must not keep those waiting who have been heard.
+                        yield_now().await;
+                    }
+                }
                 // Anybody can have such a message sent to us.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
                 Err(error) => {
